@@ -1,0 +1,68 @@
+"""Devices, threads and seeds: the few places where an experiment meets the machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import torch
+
+
+def best_device() -> str:
+    """ "cuda" when there, else "mps", else "cpu". Imports torch."""
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
+
+
+def cpu_count() -> int:
+    """Cores that this process may use (a container's or a job's share, not the machine's)."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return max(1, os.cpu_count() or 1)
+
+
+def seed_sequence(seed: int, *names: str | int) -> np.random.SeedSequence:
+    """A stream of its own for each purpose, so that adding one draw does not shift all others.
+
+    `names` say what the stream is for: `seed_sequence(3, "mask")`, `seed_sequence(3, "cell", 4)`."""
+    digest = hashlib.sha256("\x1f".join(str(name) for name in names).encode()).digest()
+    key = tuple(int.from_bytes(digest[i : i + 4], "little") for i in range(0, 16, 4))
+    return np.random.SeedSequence(entropy=seed, spawn_key=key)
+
+
+def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
+    """NumPy generator of the named stream."""
+    return np.random.Generator(np.random.PCG64(seed_sequence(seed, *names)))
+
+
+def torch_generator(seed: int, *names: str | int, device: str = "cpu") -> torch.Generator:
+    """Torch generator of the named stream. Draw on the CPU and move, where numbers must not depend on the
+    device."""
+    import torch
+
+    state = int(seed_sequence(seed, *names).generate_state(1, np.uint64)[0]) & 0x7FFF_FFFF_FFFF_FFFF
+    return torch.Generator(device=device).manual_seed(state)
+
+
+def memory_bytes() -> int:
+    """Memory that is free for this process, in bytes: the smaller of the machine's and the container's."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    try:
+        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
+            text = limit.read().strip()
+            if text != "max":
+                free = min(free, int(text) - int(used.read()))
+    except OSError:
+        return free
+    return max(free, 0)

@@ -1,0 +1,1 @@
+"""Statistical and high-dimensional estimation."""
