@@ -1,1 +1,63 @@
-"""storage."""
+"""The record of every run: a database through SQLModel, and files known by their content.
+
+This package knows neither engines nor the page. Start at `Store`; `docs/record.md` explains the record itself.
+"""
+
+from storage.errors import (
+    ArtifactNotFound,
+    BundleRefused,
+    DatabaseBusy,
+    DatabaseTooNew,
+    DiskFull,
+    RunNotFound,
+    StorageError,
+)
+from storage.record import Record
+from storage.store import Store
+from storage.tables import Run, Status
+from storage.values import (
+    AlertRow,
+    ArrayInfo,
+    ArtifactInfo,
+    Changes,
+    ClaimRow,
+    CommandRow,
+    FileInfo,
+    PictureInfo,
+    Points,
+    RunPage,
+    RunQuery,
+    RunRow,
+    SeriesInfo,
+    TableData,
+)
+from storage.writer import Writer
+
+__all__ = [
+    "AlertRow",
+    "ArrayInfo",
+    "ArtifactInfo",
+    "ArtifactNotFound",
+    "BundleRefused",
+    "Changes",
+    "ClaimRow",
+    "CommandRow",
+    "DatabaseBusy",
+    "DatabaseTooNew",
+    "DiskFull",
+    "FileInfo",
+    "PictureInfo",
+    "Points",
+    "Record",
+    "Run",
+    "RunNotFound",
+    "RunPage",
+    "RunQuery",
+    "RunRow",
+    "SeriesInfo",
+    "Status",
+    "StorageError",
+    "Store",
+    "TableData",
+    "Writer",
+]

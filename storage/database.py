@@ -1,0 +1,174 @@
+"""The one door to the database: connections set up in one place, transactions that wait their turn, errors
+that a person can read.
+
+Every piece of work is a function of a connection. `read` runs it in a snapshot; `write` runs it in a transaction
+that takes SQLite's write lock at once (BEGIN IMMEDIATE), so that no writer finds out half-way that it has lost.
+When others hold the lock for too long the whole piece of work is done again, hence it must not have effects
+outside the database that cannot be repeated.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from storage.errors import DatabaseBusy, DiskFull, StorageError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_S = 5.0  # SQLite's own waiting for a lock, within one attempt
+PATIENCE_S = 60.0  # all attempts of one piece of work together
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.25
+NO_ROOM_BYTES = 1 << 20  # below this a failing write is blamed on the full disk
+ARTIFACT_LOCK = 0x7057_0001  # PostgreSQL advisory lock: see Database.lock_artifacts
+
+_BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+_BUSY_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
+_FULL_STATE = "53100"
+_SENTENCES = {
+    sqlite3.SQLITE_NOTADB: "is not a SQLite database",
+    sqlite3.SQLITE_CORRUPT: "is damaged: restore a copy, or export what can still be read",
+    sqlite3.SQLITE_READONLY: "cannot be written: check the permissions of the file and its folder",
+    sqlite3.SQLITE_CANTOPEN: "cannot be opened: check that its folder exists and is permitted",
+}
+
+
+class Database:
+    """A pool of connections to one database, safe to share between threads."""
+
+    def __init__(self, url: str, *, wal: bool = True, patience_s: float = PATIENCE_S) -> None:
+        """Set the pool up; nothing is opened yet.
+
+        Args:
+            url: `sqlite:///path` or `postgresql+psycopg://...`.
+            wal: write-ahead log; switch it off on network mounts, which lack the shared memory that it needs.
+            patience_s: how long one piece of work may wait for its turn, in seconds.
+
+        Raises:
+            StorageError: the URL is not understood, or names a SQLite database in memory.
+        """
+        try:
+            self.url = make_url(url)
+        except ArgumentError as error:
+            raise StorageError(f"{url!r} is not a database URL such as sqlite:///runs.db.") from error
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database in (None, "", ":memory:"):
+            raise StorageError("A SQLite database must be a file, since many connections share it.")
+        self.wal = wal
+        self._patience_s = patience_s
+        try:
+            self._reader = create_engine(self.url, **({} if self.is_sqlite else {"pool_pre_ping": True}))
+        except (NoSuchModuleError, ModuleNotFoundError) as error:
+            raise StorageError(f"The driver of {self.url.drivername} databases is not installed.") from error
+        if self.is_sqlite:
+            event.listen(self._reader, "connect", _set_up_sqlite)
+            event.listen(self._reader, "begin", _begin_sqlite)
+        self._writer = self._reader.execution_options(begin="IMMEDIATE")
+
+    @property
+    def path(self) -> Path | None:
+        """The file of a SQLite database."""
+        return Path(str(self.url.database)) if self.is_sqlite else None
+
+    @property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine, for tools that need one."""
+        return self._reader
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, computed on one snapshot (SQLite) of the database.
+
+        Raises:
+            StorageError: whatever went wrong, in one sentence.
+        """
+        return self._patiently(self._reader, work)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, its changes committed together or not at all.
+
+        Raises:
+            DatabaseBusy: others held the lock through all our patience.
+            DiskFull: no room is left; nothing of this work is kept.
+            StorageError: anything else that the database refused.
+        """
+        return self._patiently(self._writer, work)
+
+    def insert(self, table: Table) -> sqlite.Insert | postgresql.Insert:
+        """An INSERT of this database's kind, which knows ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def lock_artifacts(self, connection: Connection) -> None:
+        """From here to the end of the transaction, nobody else adds or removes artifacts.
+
+        SQLite's write lock says so already; PostgreSQL needs to be asked."""
+        if not self.is_sqlite:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ARTIFACT_LOCK})")
+
+    def close(self) -> None:
+        """Close all connections of the pool."""
+        self._reader.dispose()
+
+    def _patiently(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        deadline = time.monotonic() + self._patience_s
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                with engine.begin() as connection:
+                    return work(connection)
+            except DBAPIError as error:
+                if not _is_busy(error):
+                    raise self._translated(error) from error
+                if time.monotonic() > deadline:
+                    raise DatabaseBusy(
+                        f"Other processes kept the database busy for {self._patience_s:.0f} s; try again."
+                    ) from error
+            time.sleep(pause_s * random.uniform(0.5, 1.5))  # unequal pauses: two losers must not meet again
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _translated(self, error: DBAPIError) -> StorageError:
+        original: Any = error.orig
+        code = getattr(original, "sqlite_errorcode", 0)
+        is_full = code == sqlite3.SQLITE_FULL or getattr(original, "sqlstate", None) == _FULL_STATE
+        if is_full or (code & 0xFF == sqlite3.SQLITE_IOERR and self._has_no_room()):
+            return DiskFull(
+                "The disk of the database is full: free some room; what was recorded before is intact."
+            )
+        name = self.path.name if self.path else self.url.database
+        if sentence := _SENTENCES.get(code & 0xFF):
+            return StorageError(f"The database {name} {sentence}.")
+        return StorageError(f"The database {name} answered: {original}.")
+
+    def _has_no_room(self) -> bool:
+        folder = self.path.parent if self.path else None
+        return folder is not None and folder.exists() and shutil.disk_usage(folder).free < NO_ROOM_BYTES
+
+
+def _is_busy(error: DBAPIError) -> bool:
+    original: Any = error.orig
+    return (
+        getattr(original, "sqlite_errorcode", 0) & 0xFF in _BUSY_CODES
+        or getattr(original, "sqlstate", None) in _BUSY_STATES
+    )
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    """What each SQLite connection needs. (The journal mode is the file's own: `schema.prepare` sets it.)"""
+    connection.isolation_level = None  # the driver must not begin transactions on its own: _begin_sqlite does
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_TIMEOUT_S)}")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('begin', 'DEFERRED')}")

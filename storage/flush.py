@@ -1,0 +1,156 @@
+"""What one flush of a writer carries, and the transaction that writes it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Table, bindparam, case, delete, insert, select, update
+
+from storage.artifacts import Artifacts, remove_unreferenced
+from storage.blobs import Content
+from storage.database import Database
+from storage.errors import RunNotFound
+from storage.series import Tail
+from storage.tables import ALERT, CHUNK, RUN, SERIES, Status
+
+STALE = "stale"  # error_kind of a run that was given up because its heartbeat stopped
+
+
+@dataclass
+class Batch:
+    """Events that wait to become durable, already reduced to the rows that they will be."""
+
+    progress: tuple[float, float, str] | None = None
+    frames: dict[Table, list[dict[str, Any]]] = field(default_factory=dict)
+    named: dict[Table, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    contents: list[tuple[Content, str, str]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        frames = sum(len(rows) for rows in self.frames.values())
+        named = sum(len(rows) for rows in self.named.values())
+        return frames + named + len(self.alerts) + (self.progress is not None)
+
+    def add_frame(self, table: Table, row: dict[str, Any], content: Content | None, media_type: str) -> None:
+        """A picture or an array; what it replaces within this batch is never written."""
+        rows = self.frames.setdefault(table, [])
+        replaced = {old["hash"] for old in rows if old["name"] == row["name"] and not old["keep"]}
+        if replaced:
+            rows[:] = [old for old in rows if old["name"] != row["name"] or old["keep"]]
+            replaced -= {old["hash"] for table_rows in self.frames.values() for old in table_rows}
+            self.contents = [item for item in self.contents if item[0].staged or item[0].hash not in replaced]
+        rows.append(row)
+        if content is not None:
+            self.contents.append((content, media_type, ""))
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a flush did: for each curve its row's id, how many points in memory are durable and the new summary;
+    and the artifacts that lost their last reference."""
+
+    curves: list[tuple[int, int, dict[str, Any]]]
+    superseded: list[str]
+
+
+def write_batch(
+    connection: Connection,
+    database: Database,
+    artifacts: Artifacts,
+    run_id: str,
+    batch: Batch,
+    curves: list[Tail],
+) -> Written:
+    """Write everything in one transaction, each row stamped with the run's next version."""
+    version = _touch_run(connection, run_id, batch.progress)
+    if batch.contents:
+        database.lock_artifacts(connection)
+    for content, media_type, name in batch.contents:
+        artifacts.register(connection, content, media_type, name)
+    stamp = {"run_id": run_id, "version": version}
+    superseded: set[str] = set()
+    for table, rows in batch.frames.items():
+        superseded |= _remove_replaced(connection, table, run_id, rows)
+        connection.execute(insert(table), [row | stamp for row in rows])
+    for table, named in batch.named.items():
+        superseded |= _upsert(connection, database, table, [row | stamp for row in named.values()])
+    if batch.alerts:
+        connection.execute(insert(ALERT), [row | stamp for row in batch.alerts])
+    written = _write_curves(connection, database, stamp, curves)
+    return Written(written, remove_unreferenced(connection, superseded))
+
+
+def _touch_run(connection: Connection, run_id: str, progress: tuple[float, float, str] | None) -> int:
+    """The next version of the run. Who writes is alive, so a run given up as stale goes on."""
+    given_up = (RUN.c.status == Status.interrupted) & (RUN.c.error_kind == STALE)
+    changes: dict[str, Any] = {
+        "version": RUN.c.version + 1,
+        "heartbeat_at": time.time(),
+        "status": case((given_up, Status.running.value), else_=RUN.c.status),
+        "finished_at": case((given_up, None), else_=RUN.c.finished_at),
+        "error": case((given_up, ""), else_=RUN.c.error),
+        "error_kind": case((given_up, ""), else_=RUN.c.error_kind),
+    }
+    if progress is not None:
+        changes |= dict(zip(("progress_done", "progress_total", "progress_note"), progress, strict=True))
+    statement = update(RUN).where(RUN.c.id == run_id).values(**changes).returning(RUN.c.version)
+    version = connection.execute(statement).scalar()
+    if version is None:
+        raise RunNotFound(run_id)
+    return int(version)
+
+
+def _remove_replaced(
+    connection: Connection, table: Table, run_id: str, rows: list[dict[str, Any]]
+) -> set[str]:
+    """Remove the frames that were not to be kept and have a successor now. Returns the artifacts they used."""
+    names = {row["name"] for row in rows}
+    statement = delete(table).where(table.c.run_id == run_id, table.c.name.in_(names), ~table.c.keep)
+    return {item for item in connection.execute(statement.returning(table.c.hash)).scalars() if item}
+
+
+def _upsert(connection: Connection, database: Database, table: Table, rows: list[dict[str, Any]]) -> set[str]:
+    """Insert named rows over those of the same name. Returns the artifacts of files that were replaced."""
+    key = [column.name for column in table.primary_key]
+    replaced: set[str] = set()
+    if "hash" in table.c:
+        names = [row[key[1]] for row in rows]
+        query = select(table.c.hash).where(table.c.run_id == rows[0]["run_id"], table.c[key[1]].in_(names))
+        replaced = set(connection.execute(query).scalars())
+    statement = database.insert(table)
+    kept = {*key, "position"}
+    fresh = {name: statement.excluded[name] for name in rows[0] if name not in kept}
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=fresh), rows)
+    return replaced
+
+
+def _write_curves(
+    connection: Connection, database: Database, stamp: dict[str, Any], curves: list[Tail]
+) -> list[tuple[int, int, dict[str, Any]]]:
+    written: list[tuple[int, int, dict[str, Any]]] = []
+    known: list[dict[str, Any]] = []
+    chunks: list[dict[str, Any]] = []
+    for curve in curves:
+        upto = len(curve.values)
+        summary = curve.summary(upto)
+        series_id = curve.row_id
+        if series_id is None:
+            names = {"series": curve.key[0], "name": curve.key[1], "position": curve.position}
+            row = insert(SERIES).values(**summary, **names, **stamp).returning(SERIES.c.id)
+            series_id = int(connection.execute(row).scalar_one())
+        else:
+            known.append({"row_id": series_id, **summary, "version": stamp["version"]})
+        chunks += curve.chunks(series_id, upto)
+        written.append((series_id, upto, summary))
+    if known:
+        columns: dict[str, Any] = {name: bindparam(name) for name in known[0] if name != "row_id"}
+        connection.execute(update(SERIES).where(SERIES.c.id == bindparam("row_id")).values(columns), known)
+    if chunks:
+        statement = database.insert(CHUNK)
+        fresh = {name: statement.excluded[name] for name in ("count", "steps", "times", "values")}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["series_id", "number"], set_=fresh), chunks
+        )
+    return written

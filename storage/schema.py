@@ -1,0 +1,96 @@
+"""Bring a database to the schema of this version: made at once when new, migrated when old, refused when newer.
+
+Alembic is imported only where something must be migrated, so that opening an up-to-date database stays fast.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, inspect, text
+
+from storage.database import Database
+from storage.errors import DatabaseTooNew, StorageError
+from storage.tables import metadata
+
+if TYPE_CHECKING:
+    pass
+
+NEWEST = "0001"  # the last file in migrations/versions
+SCRIPTS = Path(__file__).parent / "migrations"
+
+
+def prepare(database: Database) -> None:
+    """Make sure that `database` has the tables of this version.
+
+    Raises:
+        DatabaseTooNew: its revision is not one of ours.
+        StorageError: it cannot be opened, or holds tables of something else.
+    """
+    if database.path is not None:
+        _prepare_file(database)
+    revision = database.read(revision_of)
+    if revision is None:
+        revision = database.write(_created)
+    if revision != NEWEST:
+        migrate(database, revision)
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The schema revision of a database, None where it has no tables yet.
+
+    Raises:
+        StorageError: it holds some of our tables' names but no revision: something else lives there.
+    """
+    existing = set(inspect(connection).get_table_names())
+    if "alembic_version" in existing:
+        row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
+        if row is not None:
+            return str(row[0])
+    if taken := sorted(existing & set(metadata.tables)):
+        raise StorageError(
+            f"This database belongs to another program: it has a table {taken[0]!r} of its own."
+        )
+    return None
+
+
+def _prepare_file(database: Database) -> None:
+    """The folder of a SQLite file, and its journal mode. The mode belongs to the file and outlives us, so it is
+    only asked for when it differs: changing it needs the file for oneself."""
+    assert database.path is not None
+    try:
+        database.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder of the database cannot be made: {error.strerror}.") from error
+    wanted = "wal" if database.wal else "delete"
+
+    def set_mode(connection: Connection) -> None:
+        connection.exec_driver_sql("COMMIT")  # no journal mode changes inside a transaction
+        if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != wanted:
+            connection.exec_driver_sql(f"PRAGMA journal_mode = {wanted}")
+        connection.exec_driver_sql("BEGIN")
+
+    database.read(set_mode)
+
+
+def _created(connection: Connection) -> str:
+    """Create all tables at the newest revision, unless another process was faster."""
+    revision = revision_of(connection)
+    if revision is not None:
+        return revision
+    metadata.create_all(connection)
+    connection.execute(
+        text(
+            "CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL, "
+            "CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))"
+        )
+    )
+    connection.execute(
+        text("INSERT INTO alembic_version (version_num) VALUES (:revision)"), {"revision": NEWEST}
+    )
+    return NEWEST
+
+
+def migrate(database: Database, revision: str) -> None:
+    raise DatabaseTooNew(f"The database is at revision {revision}; this version knows up to {NEWEST}.")
