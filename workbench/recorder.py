@@ -1,0 +1,245 @@
+"""Drives an engine's generator and keeps what it says.
+
+The engine's thread writes into the store's buffer; a second thread, the pulse, makes it durable four times a
+second, gives signs of life while the engine is silent, and takes the commands that readers left for the run.
+So a long silent step delays nothing that was said before it, and asking for commands costs the engine nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+
+from engines.contract import Context, Engine, Params
+from engines.events import Command, Event
+from storage import CommandRow, Run, Status, StorageError, Store, Writer
+from workbench.failures import EngineFault, explain, trace_of
+from workbench.transcript import Transcript
+
+TICK_S = 0.1
+FLUSH_S = 0.25
+"""The pulse makes events durable at least this often, in seconds."""
+LATEST_FLUSH_S = 0.5
+"""The engine's own thread flushes after this long, where the engine kept the pulse from running (compiled code
+that holds the interpreter's lock)."""
+BATCH_EVENTS = 2000
+SIGN_OF_LIFE_S = 2.0
+COMMANDS_S = 0.15
+TRACEBACK = "traceback"
+"""Name of the text that holds a failed run's traceback. Pages for visitors do not show it."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A wish that the run ends early, the status that it then gets, and why."""
+
+    status: Status
+    reason: str = ""
+    kind: str = ""
+
+
+CANCEL = Stop(Status.cancelled)
+
+StopWish = Callable[[], Stop | None]
+OnEvent = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: Status
+    error: str = ""
+    kind: str = ""
+    trace: str = ""
+
+
+def record_run(
+    store: Store,
+    run: Run,
+    engine: Engine,
+    params: Params,
+    context: Context,
+    *,
+    stop: StopWish | None = None,
+    on_event: OnEvent | None = None,
+    on_stuck: Callable[[Stop], None] | None = None,
+    grace_s: float = 10.0,
+) -> Status:
+    """Run the engine to its end and record everything that it says; answers the status that the run got.
+
+    `run` must have been claimed by the caller. `stop` is asked before each step; `on_event` sees each event
+    after it is recorded. `on_stuck` is called from the pulse when an engine that was asked to stop has not
+    come back for `grace_s` seconds.
+
+    Raises KeyboardInterrupt after the run was closed and marked as cancelled, and StorageError where not even
+    the end of the run could be written down.
+    """
+    writer = store.writer(run.id)
+    pulse = Pulse(store, run.id, writer, stop, on_stuck, grace_s)
+    transcript = Transcript(writer, run, engine, context.scratch)
+    interrupt: KeyboardInterrupt | None = None
+    pulse.start()
+    try:
+        outcome = _drive(engine, params, context, transcript, pulse, on_event)
+    except KeyboardInterrupt as error:
+        interrupt, outcome = error, Outcome(Status.cancelled, "Stopped from the keyboard.", "Interrupted")
+    finally:
+        pulse.stop()
+    outcome = _seal(writer, outcome)
+    store.finish_run(run.id, outcome.status, outcome.error, outcome.kind)
+    if interrupt is not None:
+        raise interrupt
+    return outcome.status
+
+
+class Pulse(threading.Thread):
+    """Flushes, signs of life and commands of one run, beside its engine's thread."""
+
+    def __init__(
+        self,
+        store: Store,
+        run_id: str,
+        writer: Writer,
+        stop: StopWish | None,
+        on_stuck: Callable[[Stop], None] | None,
+        grace_s: float,
+    ) -> None:
+        super().__init__(name=f"pulse-{run_id}", daemon=True)
+        self.commands: deque[Command] = deque()
+        self.failure: StorageError | None = None
+        self._store, self._run_id, self._writer = store, run_id, writer
+        self._outer_stop, self._on_stuck, self._grace_s = stop, on_stuck, grace_s
+        self._over = threading.Event()
+        self._cancelled = False
+        self._stop_seen_at: float | None = None
+        self._flushed_at = self._commands_at = time.monotonic()
+
+    def wish(self) -> Stop | None:
+        """Whether the run should end now. Cheap: asked before each step of the engine."""
+        if self._cancelled:
+            return CANCEL
+        return self._outer_stop() if self._outer_stop is not None else None
+
+    def flush_if_late(self, events: int) -> bool:
+        """Called by the engine's thread: flush where a batch is full or the pulse could not run."""
+        now = time.monotonic()
+        if events < BATCH_EVENTS and now - self._flushed_at < LATEST_FLUSH_S:
+            return False
+        self._writer.flush()
+        self._flushed_at = time.monotonic()
+        return True
+
+    def run(self) -> None:
+        """Beat until stopped. A store that cannot be written ends the beating; the engine's thread finds the
+        failure at its next step."""
+        while not self._over.wait(TICK_S):
+            try:
+                self._beat(time.monotonic())
+            except StorageError as error:
+                self.failure = error
+                return
+
+    def stop(self) -> None:
+        """End the beating and wait for the last one."""
+        self._over.set()
+        self.join()
+
+    def _beat(self, now: float) -> None:
+        if now - self._commands_at >= COMMANDS_S:
+            self._commands_at = now
+            for row in self._store.take_commands(self._run_id):
+                self._take(row)
+        since = now - self._flushed_at
+        if (since >= FLUSH_S and self._writer.pending) or since >= SIGN_OF_LIFE_S:
+            self._writer.flush()
+            self._flushed_at = time.monotonic()
+        self._watch(now)
+
+    def _take(self, row: CommandRow) -> None:
+        if row.kind == "cancel":
+            self._cancelled = True
+        elif row.kind in ("set", "do"):
+            payload = row.payload
+            kind = row.kind
+            name, value, data = (
+                str(payload.get("name", "")),
+                payload.get("value"),
+                dict(payload.get("data") or {}),
+            )
+            self.commands.append(Command("set" if kind == "set" else "do", name, value, data))
+
+    def _watch(self, now: float) -> None:
+        """Tell whoever can kill that the engine does not answer a wish to stop."""
+        wish = self.wish()
+        if wish is None or self._on_stuck is None:
+            return
+        if self._stop_seen_at is None:
+            self._stop_seen_at = now
+        elif now - self._stop_seen_at >= self._grace_s:
+            self._on_stuck(wish)
+
+
+def _drive(
+    engine: Engine,
+    params: Params,
+    context: Context,
+    transcript: Transcript,
+    pulse: Pulse,
+    on_event: OnEvent | None,
+) -> Outcome:
+    """Let the engine speak until it ends, fails, or is asked to stop; its `finally` blocks always run."""
+    generator: Generator[Event, Command | None, None] | None = None
+    clock = time.perf_counter
+    started, events = clock(), 0
+    try:
+        generator = engine.run(params, context)
+        if not isinstance(generator, Generator):
+            raise EngineFault(f"The run of {engine.key} must be a generator; got {type(generator).__name__}.")
+        while True:
+            wish = pulse.wish()
+            if wish is not None:
+                return Outcome(wish.status, wish.reason, wish.kind, _close(generator))
+            if pulse.failure is not None:
+                raise pulse.failure
+            event = generator.send(pulse.commands.popleft() if pulse.commands else None)
+            transcript.write(event, clock() - started)
+            events += 1
+            if pulse.flush_if_late(events):
+                events = 0
+            if on_event is not None:
+                on_event(event)
+    except StopIteration:
+        return Outcome(Status.finished)
+    except KeyboardInterrupt:
+        _close(generator)
+        raise
+    except (Exception, SystemExit) as error:
+        trace = _close(generator)
+        failure = explain(error, context.device)
+        return Outcome(Status.failed, failure.sentence, failure.kind, failure.trace + trace)
+
+
+def _close(generator: Generator[Event, Command | None, None] | None) -> str:
+    """Close the engine's generator; answers the traceback of an engine that fails while it tidies up."""
+    if not isinstance(generator, Generator):
+        return ""
+    try:
+        generator.close()
+    except Exception as error:
+        return "While the engine tidied up:\n" + trace_of(error)
+    return ""
+
+
+def _seal(writer: Writer, outcome: Outcome) -> Outcome:
+    """Make the rest durable. Where that fails, that is how the run ended, whatever the engine did."""
+    try:
+        if outcome.trace:
+            writer.text(TRACEBACK, outcome.trace)
+        writer.close()
+    except StorageError as error:
+        return Outcome(Status.failed, str(error), type(error).__name__)
+    return outcome

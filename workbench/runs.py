@@ -1,0 +1,310 @@
+"""The run service: everything that a page, the command line and Python do with runs goes through `Workbench`."""
+
+from __future__ import annotations
+
+import mimetypes
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from engines.contract import Params, Refusal
+from engines.validation import FieldError
+from storage import ArtifactNotFound, Record, Run, RunPage, RunQuery, Status, Store
+from workbench.catalog import Catalog
+from workbench.dispatcher import Dispatcher, mark_dead
+from workbench.errors import FileTrouble, InvalidParams, RunIsActive, UnknownRun, UsageError, storage_seam
+from workbench.execution import Bench, check_inputs, execute, safe_name
+from workbench.executors import Executor, make_executor
+from workbench.recipes import Recipe
+from workbench.recorder import OnEvent, Stop, StopWish
+from workbench.settings import Settings
+from workbench.values import params_of
+
+MAX_SEED = 2**32 - 1
+SHORTEST_ENDING = 4
+LISTED_FOR_ENDING = 5000
+
+Subject: TypeAlias = Run | tuple[str, Mapping[str, Any], str, int]
+"""A recorded run, or (engine, params, preset, seed) of one that does not exist yet."""
+
+
+class Workbench:
+    """Create, start, follow, cancel, fork and delete runs. Safe to share between threads.
+
+    Raises errors of `workbench.errors` only, each with one sentence for its reader."""
+
+    def __init__(self, settings: Settings, catalog: Catalog, store: Store) -> None:
+        self.settings = settings
+        self.catalog = catalog
+        self.store = store
+        self._bench = Bench(settings, store, catalog)
+        self._lock = threading.Lock()
+        self._executor: Executor | None = None
+        self._dispatcher: Dispatcher | None = None
+
+    @classmethod
+    def open(cls, settings: Settings, catalog: Catalog | None = None) -> Self:
+        """Open the store (made where there is none). Nothing is executed before `start` or `look_around`."""
+        with storage_seam():
+            settings.home.mkdir(parents=True, exist_ok=True)
+            store = Store.open(settings.database_url, settings.artifacts_url)
+        return cls(settings, Catalog.load() if catalog is None else catalog, store)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers (their runs become interrupted) and close the store."""
+        if self._dispatcher is not None:
+            self._dispatcher.close()
+        if self._executor is not None:
+            self._executor.shutdown()
+        self.store.close()
+
+    # Before a run
+
+    def validate(self, engine_key: str, values: Mapping[str, Any], preset: str | None = None) -> Params:
+        """The preset's values (none: the defaults) with `values` over them. Raises InvalidParams, UnknownEngine."""
+        return params_of(self.catalog.engine(engine_key), values, preset)
+
+    def ingest(self, source: Path | str | bytes, name: str = "") -> str:
+        """Store a file; answers `sha256:<hash>/<name>`, the value of an upload field. Raises FileTrouble."""
+        shown = safe_name(name or ("file" if isinstance(source, bytes) else str(source)))
+        media_type = mimetypes.guess_type(shown)[0] or "application/octet-stream"
+        with storage_seam():
+            if isinstance(source, bytes):
+                content_hash = self.store.artifacts.put(source, media_type, shown)
+            elif Path(source).is_file():
+                content_hash = self.store.artifacts.put_file(Path(source), media_type, shown)
+            else:
+                raise FileTrouble(f"There is no file {shown!r}.")
+        return f"sha256:{content_hash}/{shown}"
+
+    def create(
+        self,
+        engine_key: str,
+        values: Mapping[str, Any] | None = None,
+        *,
+        preset: str = "default",
+        seed: int | None = None,
+        owner: str = "local",
+        parent_id: str | None = None,
+        tags: Iterable[str] = (),
+        note: str = "",
+    ) -> Run:
+        """A new queued run; `seed` defaults to 0. All checks, the engine's own included, are made before there
+        is a row. Raises InvalidParams, UnknownEngine, UnknownRun (for the parent)."""
+        engine = self.catalog.engine(engine_key)
+        params = params_of(engine, values or {}, preset)
+        chosen = 0 if seed is None else seed
+        if isinstance(chosen, bool) or not isinstance(chosen, int) or not 0 <= chosen <= MAX_SEED:
+            sentence = f"seed must be a whole number from 0 to {MAX_SEED}; got {seed!r}."
+            raise InvalidParams([FieldError("seed", seed, sentence)])
+        with storage_seam():
+            try:
+                check_inputs(self.store, engine, params)
+            except Refusal as error:
+                raise InvalidParams([FieldError(error.field, None, error.sentence)]) from error
+            except ArtifactNotFound as error:
+                raise InvalidParams([FieldError("", None, str(error))]) from error
+            if parent_id is not None:
+                self.store.run(parent_id)
+            return self.store.create_run(
+                engine=engine_key,
+                params=params.model_dump(mode="json"),
+                seed=chosen,
+                preset=preset,
+                owner=owner,
+                parent_id=parent_id,
+                tags=tuple(tags),
+                note=note,
+                engine_version=self.catalog.version(engine_key),
+                headline=engine.headline,
+            )
+
+    # Executing
+
+    def start(self, run_id: str) -> None:
+        """See to it that a queued run is executed: at once with the inline executor (this returns at its end),
+        otherwise by a worker as soon as one is free."""
+        executor = self._execute_with()
+        with storage_seam():
+            if self._dispatcher is not None:
+                self._dispatcher.wake()
+            else:
+                executor.submit(run_id)
+
+    def submit(self, engine_key: str, values: Mapping[str, Any] | None = None, **options: Any) -> Run:
+        """`create` and `start` in one; takes the options of `create`. Answers the run as it then stands."""
+        run = self.create(engine_key, values, **options)
+        self.start(run.id)
+        return self.run(run.id)
+
+    def run_inline(
+        self,
+        run_id: str,
+        on_event: OnEvent | None = None,
+        stop: StopWish | None = None,
+        on_stuck: Callable[[Stop], None] | None = None,
+    ) -> Run:
+        """Execute a queued run in this thread and answer it at its end. Should a server on the same database
+        have taken it first, this follows it there."""
+        with storage_seam():
+            if execute(self._bench, run_id, stop=stop, on_event=on_event, on_stuck=on_stuck) is None:
+                return self.follow(run_id, stop=stop)
+            return self.store.run(run_id)
+
+    def follow(self, run_id: str, *, stop: StopWish | None = None, poll_s: float = 0.2) -> Run:
+        """Wait for the end of a run that is executed elsewhere. A wish to stop cancels it."""
+        look_at = time.monotonic()
+        is_asked = False
+        while not (run := self.run(run_id)).status.is_over:
+            if stop is not None and not is_asked and stop() is not None:
+                is_asked = True
+                self.cancel(run_id)
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + 5.0
+                self.mark_dead()
+            time.sleep(poll_s)
+        return run
+
+    def cancel(self, run_id: str) -> None:
+        """Ask a run to stop. A queued one is cancelled at once, a running one at its next step, and its worker is
+        killed after the grace period; one that is over stays as it is."""
+        with storage_seam():
+            run = self.store.run(run_id)
+            if run.status.is_over:
+                return
+            # Also for a queued run: a worker may be claiming it this very moment.
+            self.store.send_command(run_id, "cancel")
+            if run.status is Status.queued:
+                self.store.finish_run(run_id, Status.cancelled, "Cancelled before it started.", "Cancelled")
+            if self._executor is not None:
+                self._executor.stop(run_id, self.settings.grace_s)
+
+    def look_around(self) -> None:
+        """Mark runs whose workers are gone as interrupted, and let queued runs start. A server calls it once at
+        its start; from then on a thread does it by itself."""
+        executor = self._execute_with()
+        self.mark_dead()
+        if self._dispatcher is not None:
+            self._dispatcher.wake()
+        else:
+            executor.prepare(0)
+
+    def mark_dead(self) -> list[str]:
+        """Mark runs whose workers are gone as interrupted, and nothing else; answers their ids."""
+        with storage_seam():
+            if self._executor is not None:
+                for run_id in self._executor.active():
+                    self.store.heartbeat(run_id)
+            return mark_dead(self._bench)
+
+    # A run and what becomes of it
+
+    def run(self, run_id: str) -> Run:
+        """The row of a run. Raises UnknownRun."""
+        with storage_seam():
+            return self.store.run(run_id)
+
+    def record(self, run_id: str) -> Record:
+        """All that a run recorded. Raises UnknownRun."""
+        with storage_seam():
+            return self.store.record(run_id)
+
+    def runs(self, query: RunQuery | None = None) -> RunPage:
+        """One page of the list of runs."""
+        with storage_seam():
+            return self.store.runs(query or RunQuery())
+
+    def find(self, text: str) -> Run:
+        """The run of an id, of an ending of one (from four characters on), or the newest for "last".
+
+        Raises UnknownRun, also where an ending fits several."""
+        with storage_seam():
+            if text == "last":
+                rows = self.store.runs(RunQuery(limit=1)).rows
+                if not rows:
+                    raise UnknownRun("There are no runs yet.")
+                return rows[0].run
+            if len(text) < SHORTEST_ENDING or len(text) >= 26:
+                return self.store.run(text)
+            rows = self.store.runs(RunQuery(text=text, limit=LISTED_FOR_ENDING)).rows
+        fitting = [row.run for row in rows if row.run.id.endswith(text.lower())]
+        if not fitting:
+            raise UnknownRun(f"There is no run whose id ends in {text!r}.")
+        if len(fitting) > 1:
+            raise UnknownRun(f"{len(fitting)} runs have ids that end in {text!r}; write more of it.")
+        return fitting[0]
+
+    def fork(
+        self, run_id: str, changes: Mapping[str, Any] | None = None, seed: int | None = None, **options: Any
+    ) -> Run:
+        """A new queued run with the parameters and seed of another, `changes` over them, and a link to it.
+        Takes the options of `create`."""
+        parent = self.run(run_id)
+        engine = self.catalog.engine(parent.engine)
+        preset = parent.preset if parent.preset in engine.presets else "default"
+        options = {"preset": preset, **options}
+        values = {**parent.params, **(changes or {})}
+        return self.create(
+            parent.engine, values, seed=parent.seed if seed is None else seed, parent_id=parent.id, **options
+        )
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run with all that it recorded. A queued one is cancelled first; a running one is refused with
+        RunIsActive, since its worker is still writing."""
+        run = self.run(run_id)
+        if run.status is Status.queued:
+            self.cancel(run_id)
+            run = self.run(run_id)
+        if not run.status.is_over:
+            raise RunIsActive(f"Run {run_id} is still {run.status}. Stop it first, then delete it.")
+        with storage_seam():
+            self.store.delete_run(run_id)
+
+    def tag(self, run_id: str, tags: Iterable[str]) -> None:
+        """Give a run these tags and no others."""
+        words = tuple(tags)
+        for word in words:
+            if not word.strip() or len(word) > 64 or "," in word:
+                raise UsageError(f"A tag must have 1 to 64 characters and no comma; got {word!r}.")
+        with storage_seam():
+            self.store.set_tags(run_id, words)
+
+    def note(self, run_id: str, text: str) -> None:
+        """Write a note to a run; an empty one takes it away."""
+        with storage_seam():
+            self.store.set_note(run_id, text)
+
+    def command_line(self, subject: Subject) -> str:
+        """The command that repeats a run."""
+        return self._recipe(subject).command_line()
+
+    def python_code(self, subject: Subject) -> str:
+        """The Python lines that repeat a run."""
+        return self._recipe(subject).python_code()
+
+    def _recipe(self, subject: Subject) -> Recipe:
+        if isinstance(subject, Run):
+            return Recipe.of_run(self.catalog, subject)
+        return Recipe.of(self.catalog, *subject)
+
+    def _execute_with(self) -> Executor:
+        """The executor, with its dispatcher; both made at the first need."""
+        with self._lock:
+            if self._executor is None:
+                self._executor = make_executor(self._bench)
+                if self._executor.needs_dispatcher:
+                    self._dispatcher = Dispatcher(self._bench, self._executor)
+                    self._executor.on_change = self._dispatcher.wake
+                    self._dispatcher.start()
+            return self._executor
