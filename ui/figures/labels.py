@@ -1,0 +1,118 @@
+"""Labels at the ends of lines, placed so that none covers another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ui.figures.template import words
+
+LINE_PX = 14.0
+_CHARACTERS = 18
+
+
+@dataclass(frozen=True)
+class EndLabel:
+    """A label that wants to stand at height `value` (data units) in the colour `token`."""
+
+    text: str
+    value: float
+    token: str
+    bold: bool = False
+
+
+def wrap(text: str, width: int = _CHARACTERS) -> list[str]:
+    """`text` in lines of at most `width` characters, broken between words; a longer word is shortened."""
+    lines: list[str] = []
+    for word in text.split():
+        word = word if len(word) <= width else word[: width - 1] + "…"
+        if lines and len(lines[-1]) + 1 + len(word) <= width:
+            lines[-1] += " " + word
+        else:
+            lines.append(word)
+    return lines or [""]
+
+
+def spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
+    """Centres (px) for boxes of the given heights as close as can be to the wanted centres, in their order,
+    none over another, all within [low, high] where they fit. Pools of touching boxes share their mean
+    displacement (pool adjacent violators), the least-squares answer."""
+    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
+    pools: list[tuple[float, list[int], float]] = []  # (first centre, members, total height)
+    for index in order:
+        members, height = [index], heights[index]
+        centre = wanted[index]
+        while pools:
+            above_centre, above, above_height = pools[-1]
+            if above_centre + above_height / 2 <= centre - height / 2:
+                break
+            pools.pop()
+            members = [*above, *members]
+            height = above_height + height
+            centre = _pool_centre(members, wanted, heights)
+        pools.append(
+            (min(max(centre, low + height / 2), max(high - height / 2, low + height / 2)), members, height)
+        )
+    places = [0.0] * len(wanted)
+    floor = low
+    for centre, members, height in pools:
+        top = max(centre - height / 2, floor)
+        for index in members:
+            places[index] = top + heights[index] / 2
+            top += heights[index]
+        floor = top
+    overflow = floor - high
+    if overflow > 0:
+        places = [max(place - overflow, low) if place > low else place for place in places]
+    return places
+
+
+def _pool_centre(members: Sequence[int], wanted: Sequence[float], heights: Sequence[float]) -> float:
+    """The centre of a stack of boxes that minimises the squared displacement of its members."""
+    total = sum(heights[index] for index in members)
+    offset, displaced = 0.0, 0.0
+    for index in members:
+        displaced += wanted[index] - (offset + heights[index] / 2 - total / 2)
+        offset += heights[index]
+    return displaced / len(members)
+
+
+def end_labels(
+    labels: Sequence[EndLabel], shown: tuple[float, float], log: bool, plot_px: float
+) -> list[dict[str, Any]]:
+    """Annotations in the right margin at the height of each line's end; `shown` is the range of the value axis
+    and `plot_px` the height of the plot."""
+    if not labels:
+        return []
+
+    def scaled(value: float) -> float:
+        return math.log10(max(value, 1e-300)) if log else value
+
+    low, high = scaled(shown[0]), scaled(shown[1])
+    lines = [wrap(label.text) for label in labels]
+    ends = [min(max(scaled(label.value), low), high) for label in labels]
+    wanted = [(high - end) / (high - low) * plot_px for end in ends]
+    places = spread(wanted, [LINE_PX * len(rows) for rows in lines], -6.0, plot_px + 6.0)
+    made = []
+    for label, rows, end, want, place in zip(labels, lines, ends, wanted, places, strict=True):
+        text = "<br>".join(words(row) for row in rows)
+        made.append(
+            {
+                "name": "end-label",
+                "text": f"<b>{text}</b>" if label.bold else text,
+                "x": 1,
+                "xref": "paper",
+                "xanchor": "left",
+                "xshift": 6,
+                "y": end,
+                "yref": "y",
+                "yanchor": "middle",
+                "yshift": round(want - place, 1),
+                "align": "left",
+                "showarrow": False,
+                "font": {"size": 12, "color": label.token},
+            }
+        )
+    return made
