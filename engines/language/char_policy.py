@@ -109,6 +109,7 @@ def build_model(seed: int = 0) -> PreTrainedModel:
         n_embd=64,
         n_layer=2,
         n_head=4,
+        activation_function="gelu_pytorch_tanh",  # GPT-2's own function, in one kernel instead of eight
         embd_pdrop=0.0,
         attn_pdrop=0.0,
         resid_pdrop=0.0,

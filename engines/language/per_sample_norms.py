@@ -110,6 +110,12 @@ class Tape:
             norms.append(group_norms)
         return Combined(gradients, torch.stack(norms).sum(0))
 
+    def first_rows(self, count: int) -> Tape:
+        """The same for the first `count` rows alone: a sub-sample on which to check a stand-in."""
+        part = Tape(self._names)
+        part._factors = {name: [f.first(count) for f in factors] for name, factors in self._factors.items()}
+        return part
+
     def rows(self) -> Iterator[tuple[str, Tensor]]:
         """(parameter name, its gradient for each row as (B, entries)), one parameter at a time."""
         for name, factors in self._factors.items():

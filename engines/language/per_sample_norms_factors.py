@@ -45,6 +45,10 @@ class Outer:
         """Consecutive rows summed into `groups` rows."""
         return Outer(_regroup(self.left, groups), _regroup(self.right, groups))
 
+    def first(self, count: int) -> Outer:
+        """The first `count` rows."""
+        return Outer(self.left[:count], self.right[:count])
+
 
 @dataclass(frozen=True)
 class Summed:
@@ -67,6 +71,10 @@ class Summed:
     def regrouped(self, groups: int) -> Summed:
         """Consecutive rows summed into `groups` rows."""
         return Summed(_regroup(self.values, groups))
+
+    def first(self, count: int) -> Summed:
+        """The first `count` rows."""
+        return Summed(self.values[:count])
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,10 @@ class Scatter:
         """Consecutive rows summed into `groups` rows."""
         return Scatter(_regroup(self.ids, groups), _regroup(self.values, groups), self.rows)
 
+    def first(self, count: int) -> Scatter:
+        """The first `count` rows."""
+        return Scatter(self.ids[:count], self.values[:count], self.rows)
+
 
 Factor = Outer | Summed | Scatter
 
@@ -108,6 +120,8 @@ def _regroup(values: Tensor, groups: int) -> Tensor:
 
 def merged(factors: list[Factor]) -> list[Factor]:
     """Uses of one parameter in one forward, joined over positions: at most one factor of each kind remains."""
+    if len(factors) == 1:
+        return factors
     outers = [f for f in factors if isinstance(f, Outer)]
     summed = [f for f in factors if isinstance(f, Summed)]
     scattered = [f for f in factors if isinstance(f, Scatter)]
