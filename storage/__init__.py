@@ -3,6 +3,8 @@
 This package knows neither engines nor the page. Start at `Store`; `docs/record.md` explains the record itself.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from storage.errors import (
     ArtifactNotFound,
     BundleRefused,
@@ -33,6 +35,9 @@ from storage.values import (
 )
 from storage.writer import Writer
 
+if TYPE_CHECKING:
+    from storage.bundle import export_bundle, import_bundle
+
 __all__ = [
     "AlertRow",
     "ArrayInfo",
@@ -60,4 +65,15 @@ __all__ = [
     "Store",
     "TableData",
     "Writer",
+    "export_bundle",
+    "import_bundle",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Bundles are imported on first use: few programs need them, and their models take a while to build."""
+    if name in ("export_bundle", "import_bundle"):
+        from storage import bundle
+
+        return getattr(bundle, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,7 +13,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -64,16 +64,16 @@ class Blobs:
         """Where the content with this hash lies, as the file system names it."""
         return f"{self._root}/{content_hash[:2]}/{content_hash}"
 
-    def stage(self, path: str | Path) -> Content:
-        """Copy a local file into a temporary file of the store, hashing what was in fact copied."""
+    def stage(self, source: str | Path | IO[bytes]) -> Content:
+        """Copy a local file or a stream into a temporary file of the store, hashing what was in fact copied."""
         digest, size, staged = hashlib.sha256(), 0, self._temporary()
         with (
             translated("stored"),
             self._removed_on_failure(staged),
-            open(path, "rb") as source,
+            open(source, "rb") if isinstance(source, str | Path) else nullcontext(source) as stream,
             self._fs.open(staged, "wb") as target,
         ):
-            while block := source.read(BLOCK_BYTES):
+            while block := stream.read(BLOCK_BYTES):
                 digest.update(block)
                 size += len(block)
                 target.write(block)

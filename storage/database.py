@@ -13,7 +13,8 @@ import random
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,6 +114,20 @@ class Database:
         if not self.is_sqlite:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ARTIFACT_LOCK})")
 
+    @contextmanager
+    def without_foreign_keys(self) -> Iterator[Database]:
+        """Another door to this database through which SQLite does not watch references: a migration copies tables,
+        and removing the old one must not take along what refers to it."""
+        other = Database(
+            self.url.render_as_string(hide_password=False), wal=self.wal, patience_s=self._patience_s
+        )
+        if self.is_sqlite:
+            event.listen(other.engine, "connect", _unwatch_references)
+        try:
+            yield other
+        finally:
+            other.close()
+
     def close(self) -> None:
         """Close all connections of the pool."""
         self._reader.dispose()
@@ -168,6 +183,10 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.close()
+
+
+def _unwatch_references(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA foreign_keys = OFF").close()
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -78,7 +78,7 @@ def write_batch(
         superseded |= _upsert(connection, database, table, [row | stamp for row in named.values()])
     if batch.alerts:
         connection.execute(insert(ALERT), [row | stamp for row in batch.alerts])
-    written = _write_curves(connection, database, stamp, curves)
+    written = write_curves(connection, database, stamp, curves)
     return Written(written, remove_unreferenced(connection, superseded))
 
 
@@ -126,9 +126,14 @@ def _upsert(connection: Connection, database: Database, table: Table, rows: list
     return replaced
 
 
-def _write_curves(
+def write_curves(
     connection: Connection, database: Database, stamp: dict[str, Any], curves: list[Tail]
 ) -> list[tuple[int, int, dict[str, Any]]]:
+    """Write all points in memory of each curve, and the curves' rows, with the columns of `stamp`.
+
+    Returns:
+        For each curve its row's id, the number of points, and the new summary.
+    """
     written: list[tuple[int, int, dict[str, Any]]] = []
     known: list[dict[str, Any]] = []
     chunks: list[dict[str, Any]] = []

@@ -8,7 +8,7 @@ import time
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _TIME_BITS, _RANDOM_BITS, _LENGTH = 48, 80, 26
-_PATTERN = re.compile(r"[0-7][0-9a-hjkmnp-tv-z]{25}")
+_PATTERN = re.compile(r"[0-9a-z]{26}")
 
 
 def new_id(now_s: float | None = None) -> str:

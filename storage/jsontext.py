@@ -43,7 +43,8 @@ def loads(text: str | bytes) -> Any:
     Raises:
         ValueError: the text is not JSON, or holds a bare NaN or Infinity.
     """
-    return json.loads(text, object_pairs_hook=_untagged, parse_constant=_no_bare_constant)
+    text = text if isinstance(text, str) else text.decode()
+    return (_TAGGED if '"$' in text else _PLAIN_ONLY).decode(text)
 
 
 def _tagged(value: Any) -> Any:
@@ -82,3 +83,7 @@ def _untagged(pairs: list[tuple[str, Any]]) -> Any:
 
 def _no_bare_constant(name: str) -> NoReturn:
     raise ValueError(f"bare {name} is not JSON")
+
+
+_TAGGED = json.JSONDecoder(object_pairs_hook=_untagged, parse_constant=_no_bare_constant)
+_PLAIN_ONLY = json.JSONDecoder(parse_constant=_no_bare_constant)  # no hook for objects: several times faster

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Select, Table, literal, null, select, union_all
+from sqlalchemy import ColumnElement, Connection, Select, Table, bindparam, literal, null, select, union_all
 
 from storage import series as curves
 from storage.errors import RunNotFound, StorageError
@@ -27,7 +28,6 @@ from storage.tables import (
     TABLE,
     TEXT,
     Run,
-    storable,
 )
 from storage.values import (
     AlertRow,
@@ -45,6 +45,20 @@ if TYPE_CHECKING:
     from storage.store import Store
 
 _NAMED = {"pictures": PICTURE, "tables": TABLE, "texts": TEXT, "arrays": ARRAY, "files": FILE}
+
+
+def _newer(kind: str, table: Table, *names: ColumnElement[Any]) -> Select[Any]:
+    first, second = (*names, null(), null())[:2]
+    newer = table.c.run_id == bindparam("run_id"), table.c.version > bindparam("since")
+    return select(literal(kind), first, second).where(*newer)
+
+
+_NEWER = union_all(
+    _newer("series", SERIES, SERIES.c.series, SERIES.c.name),
+    *(_newer(kind, table, table.c.name) for kind, table in _NAMED.items()),
+    _newer("claims", CLAIM),
+    _newer("alerts", ALERT),
+)
 
 
 class Record:
@@ -168,22 +182,15 @@ class Record:
         Raises:
             RunNotFound: the run was deleted.
         """
-        parts: list[Select[Any]] = [
-            select(literal("series"), SERIES.c.series, SERIES.c.name).where(
-                *_newer(SERIES, self.run_id, since)
-            )
-        ]
-        for kind, table in (_NAMED | {"claims": CLAIM, "alerts": ALERT}).items():
-            name = table.c.name if kind in _NAMED else null()
-            parts.append(select(literal(kind), name, null()).where(*_newer(table, self.run_id, since)))
         state = select(RUN.c.version, RUN.c.status).where(RUN.c.id == self.run_id)
 
-        def look(connection: Any) -> tuple[Any, list[Any]]:
+        def look(connection: Connection) -> tuple[Any, Sequence[Any]]:
             run = connection.execute(state).first()
             if run is None:
                 raise RunNotFound(self.run_id)
-            fresh = connection.execute(union_all(*parts)).all() if run.version > since else []
-            return run, fresh
+            if run.version <= since:
+                return run, ()
+            return run, connection.execute(_NEWER, {"run_id": self.run_id, "since": since}).all()
 
         run, fresh = self.store.database.read(look)
         names: dict[str, set[Any]] = {kind: set() for kind in (*_NAMED, "series", "claims", "alerts")}
@@ -203,8 +210,4 @@ class Record:
 
     def _mine(self, query: Select[Any], table: Table, name: str | None = None) -> Select[Any]:
         query = query.where(table.c.run_id == self.run_id).order_by(table.c.position)
-        return query if name is None else query.where(table.c.name == storable(name))
-
-
-def _newer(table: Table, run_id: str, version: int) -> tuple[Any, Any]:
-    return table.c.run_id == run_id, table.c.version > version
+        return query if name is None else query.where(table.c.name == name)

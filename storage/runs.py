@@ -14,6 +14,7 @@ from storage.artifacts import hashes_of_run, refer_to_uploads, remove_unreferenc
 from storage.database import Database
 from storage.errors import RunNotFound, StorageError
 from storage.flush import STALE
+from storage.ids import is_id
 from storage.tables import COMMAND, RUN, TAG, Run, Status, storable
 from storage.values import CommandRow
 
@@ -44,12 +45,14 @@ def create_run(
         StorageError: the id is taken, or the seed does not fit 64 bits.
     """
     run_id, seed = values["id"], values["seed"]
+    if not is_id(run_id):
+        raise StorageError(f"A run id has 26 lower-case letters and digits; got {run_id!r}.")
     if not -_LARGEST_SEED <= seed <= _LARGEST_SEED:
         raise StorageError(f"seed must fit in 64 bits; got {seed}.")
     if connection.execute(select(RUN.c.id).where(RUN.c.id == run_id)).first():
         raise StorageError(f"There is already a run {run_id!r}.")
     connection.execute(insert(RUN).values(**values))
-    _insert_tags(connection, run_id, tags)
+    insert_tags(connection, run_id, tags)
     refer_to_uploads(connection, database, run_id, values["params"])
     return load_run(connection, run_id)
 
@@ -119,7 +122,7 @@ def set_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:
     """
     change_run(connection, run_id, {})
     connection.execute(delete(TAG).where(TAG.c.run_id == run_id))
-    _insert_tags(connection, run_id, tags)
+    insert_tags(connection, run_id, tags)
 
 
 def delete_run(connection: Connection, run_id: str) -> list[str]:
@@ -164,7 +167,11 @@ def _change(
     return bool(connection.execute(statement.values(**changes, version=RUN.c.version + 1)).rowcount)
 
 
-def _insert_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:
-    rows = [{"run_id": run_id, "tag": tag} for tag in sorted({storable(tag.strip()) for tag in tags} - {""})]
+def insert_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:
+    """Tag a run; white space within a tag becomes one blank."""
+    rows = [
+        {"run_id": run_id, "tag": tag}
+        for tag in sorted({storable(" ".join(tag.split())) for tag in tags} - {""})
+    ]
     if rows:
         connection.execute(insert(TAG), rows)

@@ -6,16 +6,17 @@ Alembic is imported only where something must be migrated, so that opening an up
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from sqlalchemy import Connection, inspect, text
+from sqlalchemy.types import TypeDecorator
 
 from storage.database import Database
 from storage.errors import DatabaseTooNew, StorageError
 from storage.tables import metadata
 
 if TYPE_CHECKING:
-    pass
+    from alembic.config import Config
 
 NEWEST = "0001"  # the last file in migrations/versions
 SCRIPTS = Path(__file__).parent / "migrations"
@@ -92,5 +93,57 @@ def _created(connection: Connection) -> str:
     return NEWEST
 
 
-def migrate(database: Database, revision: str) -> None:
-    raise DatabaseTooNew(f"The database is at revision {revision}; this version knows up to {NEWEST}.")
+def migrate(database: Database, revision: str, *, scripts: Path = SCRIPTS, target: str = NEWEST) -> None:
+    """Bring a database from `revision` to `target`, entirely or not at all.
+
+    Raises:
+        DatabaseTooNew: `scripts` do not know the revision.
+        StorageError: references between tables do not hold afterwards.
+    """
+    from alembic import command
+
+    config = alembic_config(scripts)
+    if not _is_known(config, revision):
+        raise DatabaseTooNew(
+            f"The database is at revision {revision!r}, which this version of the workbench does not know (its own is "
+            f"{target!r}): install a newer version, or choose another database."
+        )
+
+    def upgrade(connection: Connection) -> None:
+        if revision_of(connection) == target:  # another process was faster
+            return
+        config.attributes["connection"] = connection
+        command.upgrade(config, target)
+        if database.is_sqlite and (broken := connection.exec_driver_sql("PRAGMA foreign_key_check").first()):
+            raise StorageError(f"The migration to {target!r} would break references of table {broken[0]!r}.")
+
+    with database.without_foreign_keys() as unchecked:
+        unchecked.write(upgrade)
+
+
+def alembic_config(scripts: Path = SCRIPTS) -> Config:
+    """Alembic's configuration: no file, only where the scripts are."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(scripts).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def plain_types(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """How Alembic writes our column types into a new revision: as the plain types underneath, because a revision
+    must go on meaning the same when the code has changed."""
+    if kind == "type" and isinstance(item, TypeDecorator):
+        return f"sa.{item.impl_instance!r}"
+    return False
+
+
+def _is_known(config: Config, revision: str) -> bool:
+    from alembic.script import ScriptDirectory
+    from alembic.util import CommandError
+
+    try:
+        return ScriptDirectory.from_config(config).get_revision(revision) is not None
+    except CommandError:
+        return False

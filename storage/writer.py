@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select, union_all
+from sqlalchemy import Connection, Table, and_, bindparam, func, select, union_all
 
 from storage.artifacts import Artifacts
 from storage.blobs import content_of
@@ -31,7 +31,12 @@ from storage.values import Cell
 INLINE_BYTES = 64 * 1024  # arrays up to this size (as .npy) live in the database
 SUPERSEDED_S = 5.0  # a replaced picture's file outlives it by this long, for pages that are just fetching it
 
-_POSITIONED = (SERIES, PICTURE, ARRAY, TABLE, TEXT, ALERT, FILE, CLAIM)
+_HIGHEST = union_all(
+    *(
+        select(func.max(table.c.position)).where(table.c.run_id == bindparam("run_id"))
+        for table in (SERIES, PICTURE, ARRAY, TABLE, TEXT, ALERT, FILE, CLAIM)
+    )
+)
 
 
 class Writer:
@@ -233,7 +238,7 @@ class Writer:
                 raise
             self._discard_superseded(0.0)
 
-    def _named(self, table: Any, key: str, name: str, **row: Any) -> None:
+    def _named(self, table: Table, key: str, name: str, **row: Any) -> None:
         """An event that takes the place of the one before of the same name (and keeps its position)."""
         name = storable(name)
         with self._lock:
@@ -253,18 +258,17 @@ class Writer:
         return self._position
 
     def _last_position(self) -> int:
-        query = union_all(
-            *(
-                select(func.max(table.c.position)).where(table.c.run_id == self.run_id)
-                for table in _POSITIONED
-            )
-        )
-        exists = select(RUN.c.id).where(RUN.c.id == self.run_id)
+        """The highest position that the run has given away.
 
-        def look(connection: Any) -> int:
-            if connection.execute(exists).first() is None:
+        Raises:
+            RunNotFound: no run has this id.
+        """
+
+        def look(connection: Connection) -> int:
+            if connection.execute(select(RUN.c.id).where(RUN.c.id == self.run_id)).first() is None:
                 raise RunNotFound(self.run_id)
-            return max((position or 0 for position in connection.execute(query).scalars()), default=0)
+            highest = connection.execute(_HIGHEST, {"run_id": self.run_id}).scalars()
+            return max((position for position in highest if position is not None), default=0)
 
         return self._database.read(look)
 
@@ -273,10 +277,10 @@ class Writer:
         key = (storable(series), storable(name))
         if key in self._curves:
             return self._curves[key]
-        chunk = CHUNK.c.series_id == SERIES.c.id, CHUNK.c.number == SERIES.c.count // CHUNK_POINTS
+        last = and_(CHUNK.c.series_id == SERIES.c.id, CHUNK.c.number == SERIES.c.count // CHUNK_POINTS)
         query = (
             select(SERIES, CHUNK.c.steps, CHUNK.c.times, CHUNK.c["values"])
-            .outerjoin(CHUNK, chunk[0] & chunk[1])
+            .outerjoin(CHUNK, last)
             .where(SERIES.c.run_id == self.run_id, SERIES.c.series == key[0], SERIES.c.name == key[1])
         )
         row = self._database.read(lambda connection: connection.execute(query).mappings().first())

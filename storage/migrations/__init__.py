@@ -1,0 +1,1 @@
+"""Alembic's scripts: `env.py`, and a file in `versions/` for each change of the schema."""
