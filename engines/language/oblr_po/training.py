@@ -301,7 +301,7 @@ class _Clock:
         self._last = now
 
 
-class _head_input:  # noqa: N801 (reads as a function at its one use)
+class _head_input:
     """Keeps the input of the output head of one forward pass, where wanted."""
 
     def __init__(self, model: nn.Module, wanted: bool) -> None:
