@@ -174,11 +174,11 @@ def _estimate(squares: Matrix, mean_squared: float, cosine: float, rloo: Matrix)
     """From each trial's squared distance to the estimator's mean; the ratio's interval by the delta method on pairs."""
     trials = len(squares)
     value, reference = float(squares.mean()), float(rloo.mean())
-    half = 1.96 * float(squares.std(ddof=1)) / np.sqrt(trials)
+    half = 1.96 * float(squares.std(ddof=1)) / float(np.sqrt(trials))
     if reference <= 0:
         return Estimate(value, half, float("nan"), cosine, float("nan"), float("nan"), float("nan"))
     ratio = value / reference
-    spread = 1.96 * float((squares - ratio * rloo).std(ddof=1)) / np.sqrt(trials) / reference
+    spread = 1.96 * float((squares - ratio * rloo).std(ddof=1)) / float(np.sqrt(trials)) / reference
     snr = mean_squared / value if value > 0 else float("inf")
     return Estimate(value, half, snr, cosine, ratio, ratio - spread, ratio + spread)
 
