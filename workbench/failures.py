@@ -9,6 +9,7 @@ import traceback
 from dataclasses import dataclass
 from pathlib import PurePath
 
+import engines
 from engines.contract import Refusal
 from engines.validation import Refused
 from storage import StorageError
@@ -90,9 +91,10 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 def _short(filename: str) -> str:
-    """A file's name from its package on: what follows the longest entry of sys.path that it lies in."""
+    """A file's name from its package on: what follows the longest import folder that it lies in."""
     path = PurePath(filename)
-    roots = [PurePath(entry) for entry in sys.path if entry and path.is_relative_to(entry)]
+    source = str(PurePath(engines.__path__[0]).parent)
+    roots = [PurePath(entry) for entry in (source, *sys.path) if entry and path.is_relative_to(entry)]
     if not roots:
         return path.name
     return path.relative_to(max(roots, key=lambda root: len(root.parts))).as_posix()

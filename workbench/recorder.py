@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import Literal
 
 from engines.contract import Context, Engine, Params
 from engines.events import Command, Event
@@ -25,7 +26,7 @@ FLUSH_S = 0.25
 LATEST_FLUSH_S = 0.5
 """The engine's own thread flushes after this long, where the engine kept the pulse from running (compiled code
 that holds the interpreter's lock)."""
-BATCH_EVENTS = 2000
+BATCH_EVENTS = 5000
 SIGN_OF_LIFE_S = 2.0
 COMMANDS_S = 0.15
 TRACEBACK = "traceback"
@@ -116,7 +117,7 @@ class Pulse(threading.Thread):
         self._over = threading.Event()
         self._cancelled = False
         self._stop_seen_at: float | None = None
-        self._flushed_at = self._commands_at = time.monotonic()
+        self.flushed_at = self._commands_at = time.perf_counter()
 
     def wish(self) -> Stop | None:
         """Whether the run should end now. Cheap: asked before each step of the engine."""
@@ -124,21 +125,17 @@ class Pulse(threading.Thread):
             return CANCEL
         return self._outer_stop() if self._outer_stop is not None else None
 
-    def flush_if_late(self, events: int) -> bool:
-        """Called by the engine's thread: flush where a batch is full or the pulse could not run."""
-        now = time.monotonic()
-        if events < BATCH_EVENTS and now - self._flushed_at < LATEST_FLUSH_S:
-            return False
+    def flush(self) -> None:
+        """Make everything so far durable."""
         self._writer.flush()
-        self._flushed_at = time.monotonic()
-        return True
+        self.flushed_at = time.perf_counter()
 
     def run(self) -> None:
         """Beat until stopped. A store that cannot be written ends the beating; the engine's thread finds the
         failure at its next step."""
         while not self._over.wait(TICK_S):
             try:
-                self._beat(time.monotonic())
+                self._beat(time.perf_counter())
             except StorageError as error:
                 self.failure = error
                 return
@@ -153,24 +150,18 @@ class Pulse(threading.Thread):
             self._commands_at = now
             for row in self._store.take_commands(self._run_id):
                 self._take(row)
-        since = now - self._flushed_at
+        since = now - self.flushed_at
         if (since >= FLUSH_S and self._writer.pending) or since >= SIGN_OF_LIFE_S:
-            self._writer.flush()
-            self._flushed_at = time.monotonic()
+            self.flush()
         self._watch(now)
 
     def _take(self, row: CommandRow) -> None:
         if row.kind == "cancel":
             self._cancelled = True
         elif row.kind in ("set", "do"):
-            payload = row.payload
-            kind = row.kind
-            name, value, data = (
-                str(payload.get("name", "")),
-                payload.get("value"),
-                dict(payload.get("data") or {}),
-            )
-            self.commands.append(Command("set" if kind == "set" else "do", name, value, data))
+            name, data = str(row.payload.get("name", "")), dict(row.payload.get("data") or {})
+            kind: Literal["set", "do"] = "set" if row.kind == "set" else "do"
+            self.commands.append(Command(kind, name, row.payload.get("value"), data))
 
     def _watch(self, now: float) -> None:
         """Tell whoever can kill that the engine does not answer a wish to stop."""
@@ -180,6 +171,7 @@ class Pulse(threading.Thread):
         if self._stop_seen_at is None:
             self._stop_seen_at = now
         elif now - self._stop_seen_at >= self._grace_s:
+            self.flush()
             self._on_stuck(wish)
 
 
@@ -194,7 +186,7 @@ def _drive(
     """Let the engine speak until it ends, fails, or is asked to stop; its `finally` blocks always run."""
     generator: Generator[Event, Command | None, None] | None = None
     clock = time.perf_counter
-    started, events = clock(), 0
+    started, events, has_spoken = clock(), 0, False
     try:
         generator = engine.run(params, context)
         if not isinstance(generator, Generator):
@@ -205,10 +197,14 @@ def _drive(
                 return Outcome(wish.status, wish.reason, wish.kind, _close(generator))
             if pulse.failure is not None:
                 raise pulse.failure
-            event = generator.send(pulse.commands.popleft() if pulse.commands else None)
-            transcript.write(event, clock() - started)
+            # A command answers a `yield`, so the first one waits until the engine has said something.
+            event = generator.send(pulse.commands.popleft() if has_spoken and pulse.commands else None)
+            has_spoken = True
+            now = clock()
+            transcript.write(event, now - started)
             events += 1
-            if pulse.flush_if_late(events):
+            if events >= BATCH_EVENTS or now - pulse.flushed_at >= LATEST_FLUSH_S:
+                pulse.flush()
                 events = 0
             if on_event is not None:
                 on_event(event)
