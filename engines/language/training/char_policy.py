@@ -28,8 +28,9 @@ LEARNING_RATE = 3e-3
 WRONG, SPREAD = 0.5, 8
 
 
-def train(steps: int, work: Path) -> torch.nn.Module:
-    """The network after `steps` of AdamW on noisy sums, going on from `work`/checkpoint.pt where there is one."""
+def train(steps: int, work: Path, save_every: int = 100, stop_at: int | None = None) -> torch.nn.Module:
+    """The network after `steps` of AdamW on noisy sums, going on from `work`/checkpoint.pt where there is one;
+    `stop_at` ends earlier, as an interruption would."""
     model = char_policy.build_model(SEED)
     tokenizer = char_policy.build_tokenizer()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.01)
@@ -40,7 +41,7 @@ def train(steps: int, work: Path) -> torch.nn.Module:
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         start = int(state["step"])
-    for step in range(start, steps):
+    for step in range(start, steps if stop_at is None else stop_at):
         texts = char_policy.noisy_sums(
             numpy_generator(SEED, "pre-training", step), problems, BATCH, WRONG, SPREAD
         )
@@ -49,7 +50,7 @@ def train(steps: int, work: Path) -> torch.nn.Module:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        if (step + 1) % 100 == 0:
+        if (step + 1) % save_every == 0:
             print(f"step {step + 1} loss {loss.item():.4f}", flush=True)
             torch.save(
                 {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}, saved
