@@ -15,7 +15,7 @@ import torch
 
 from engines.devices import numpy_generator
 from engines.images.training import r1, r2
-from engines.images.training.architecture import R2, make_r1
+from engines.images.training.architecture import make_r1, make_r2
 from engines.images.training.f import final_stack
 from engines.images.training.loop import weights
 from engines.images.training.samples import caption_ids, write_pool
@@ -27,7 +27,7 @@ MIX = {"single": 0.08, "two": 0.14, "count": 0.16, "color": 0.08, "position": 0.
 
 def rewards(folder: Path, first: str, second: str) -> list:
     """The scorers of R1 and R2 of those runs."""
-    one, two = make_r1(), R2()
+    one, two = make_r1(), make_r2()
     one.load_state_dict(weights(folder, first, "model"))
     two.load_state_dict(weights(folder, second, "model"))
     return [r1.scorer(one.eval().requires_grad_(False)), r2.scorer(two.eval().requires_grad_(False))]

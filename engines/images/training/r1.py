@@ -257,7 +257,7 @@ def main() -> None:
     text = [*model.text_model.parameters()]
     known = {id(p) for p in text}
     rest = [p for p in [*model.parameters(), *heads.parameters()] if id(p) not in known]
-    rate = 6e-4 if pool else 1.2e-3
+    rate = 5e-4 if pool else 1.2e-3 if name == "roles" else 8e-4
     groups = [{"params": rest, "lr": rate}, {"params": text, "lr": rate * 0.2}]
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.02)
 
@@ -282,7 +282,7 @@ def main() -> None:
         {"model": model, "heads": heads},
         optimizer,
         roles_first(options, model, heads) if name == "roles" else contrastive,
-        schedule=lambda p, n: flat_then_cosine(p, n, warm=100, flat=0.4, end=0.01),
+        schedule=lambda p, n: flat_then_cosine(p, n, warm=100, flat=0.3, end=0.01),
         average=average,
         report=None if name == "roles" else report,
         report_minutes=2.0,

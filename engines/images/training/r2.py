@@ -16,8 +16,9 @@ from torch import nn
 from torch.nn import functional
 
 from engines.devices import numpy_generator
+from engines.images.rewards.blip_reward import BlipReward
 from engines.images.training import samples
-from engines.images.training.architecture import R2
+from engines.images.training.architecture import attention_mask, make_r2
 from engines.images.training.loop import Average, Budget, arguments, flat_then_cosine, train, weights
 from engines.images.training.r1 import features_loss, pair_accuracy, patch_loss, read_pool
 from engines.images.training.semantics import FEATURES, token_table
@@ -81,14 +82,14 @@ def choose(rng: np.random.Generator, batch: samples.Batch) -> tuple[np.ndarray, 
 
 
 def loss_of(
-    model: R2, heads: Heads, rng: np.random.Generator, batch: samples.Batch, aid: float
+    model: BlipReward, heads: Heads, rng: np.random.Generator, batch: samples.Batch, aid: float
 ) -> tuple[torch.Tensor, dict[str, float]]:
     """Binary cross-entropy to the targets, a logistic loss on pairs of one picture, and the aids."""
     captions, wanted = choose(rng, batch)
     target = torch.from_numpy(wanted)
     tokens = model.picture_tokens(samples.pixels(samples.degrade(rng, batch.pictures)))
-    ids = samples.caption_ids()[captions.ravel()]
-    states = model.packed_text_tokens(ids.view(-1, CAPTIONS, ids.shape[-1]), tokens)
+    ids = samples.caption_ids()[captions]
+    states = model.packed_text_tokens(ids, attention_mask(ids), tokens)
     score = model.mlp(states[:, 0]).view(-1, CAPTIONS)
     entropy = functional.binary_cross_entropy_with_logits(score, target * 0.94 + 0.03)
     ahead = (target[:, :, None] - target[:, None, :]) > 0.1
@@ -104,11 +105,11 @@ def loss_of(
     return loss, values
 
 
-def scorer(model: R2) -> Any:
+def scorer(model: BlipReward) -> Any:
     """`score(pictures, ids)` of R2."""
 
     def score(pictures: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        return model(samples.pixels(pictures), ids)
+        return model(samples.pixels(pictures), ids, attention_mask(ids))
 
     return score
 
@@ -117,7 +118,7 @@ def main() -> None:
     """Train R2."""
     options = arguments("Train R2.", 10.0)
     torch.manual_seed(options.seed)
-    model, heads = R2(), Heads()
+    model, heads = make_r2(), Heads()
     name = options.name or "r2"
     pool = None
     if options.start:
@@ -147,7 +148,7 @@ def main() -> None:
     average = {"model": Average(model, 0.998)}
 
     def report() -> dict[str, Any]:
-        plain = R2().eval()
+        plain = make_r2().eval()
         plain.load_state_dict(average["model"].weights)
         return {"pairs": pair_accuracy(scorer(plain)), "held": pair_accuracy(scorer(plain), held=True)}
 
