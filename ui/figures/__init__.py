@@ -2,11 +2,13 @@
 
 from ui.figures.assets import script, styles
 from ui.figures.curves import Threshold, lines
-from ui.figures.fields import Bars, bars, heatmap, history, scatter
+from ui.figures.fields import Bars, bars, heatmap
+from ui.figures.history import MAX_FRAMES, evenly, history, scatter
 from ui.figures.palette import (
     BASELINES,
     CONTENDERS,
     SCHEMES,
+    Role,
     Scheme,
     Style,
     resolve,
@@ -21,6 +23,7 @@ from ui.figures.template import MAX_POINTS, Axis, Figure, Head, Variant, empty, 
 __all__ = [
     "BASELINES",
     "CONTENDERS",
+    "MAX_FRAMES",
     "MAX_POINTS",
     "SCHEMES",
     "Axis",
@@ -28,12 +31,14 @@ __all__ = [
     "Curve",
     "Figure",
     "Head",
+    "Role",
     "Scheme",
     "Style",
     "Threshold",
     "Variant",
     "bars",
     "empty",
+    "evenly",
     "heatmap",
     "history",
     "lines",

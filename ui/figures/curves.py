@@ -190,7 +190,9 @@ def _ends(drawn: Sequence[Drawn], styles: dict[str, Style], first: str) -> list[
         ):
             continue
         style = styles[name]
-        labels[name] = EndLabel(name, float(finite[-1]), style.text, style.role == "method")
+        labels[name] = EndLabel(
+            item.curve.label or name, float(finite[-1]), style.text, style.role == "method"
+        )
     return list(labels.values())
 
 

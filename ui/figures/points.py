@@ -36,6 +36,8 @@ class Curve:
     hairline: bool = False
     shape: Literal["linear", "hv"] = "linear"
     labelled: bool = True
+    label: str = ""
+    """The words in the legend or at the line's end, where they say more than the contender's name."""
 
     @property
     def contender(self) -> str:

@@ -30,7 +30,7 @@ def traces_of(
     trace: dict[str, Any] = {
         **common,
         "uid": uid,
-        "name": words(curve.name if curve.labelled else curve.contender),
+        "name": words(curve.label or (curve.name if curve.labelled else curve.contender)),
         "y": wire(item.y),
         "mode": {"lines": "lines", "markers": "markers", "both": "lines+markers"}[curve.mode],
         "line": {"color": style.colour, "width": width, "dash": style.dash, "shape": curve.shape},

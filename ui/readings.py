@@ -1,0 +1,123 @@
+"""What figures read from a record: curves by contender, arrays by step. No drawing and no SQL here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage import ArrayInfo, Record, StorageError
+from ui.figures import MAX_FRAMES, MAX_POINTS, Curve, Role, evenly
+
+Floats: TypeAlias = NDArray[np.float64]
+Lookup: TypeAlias = Mapping[str, Role]
+
+
+def contenders(record: Record, *names: str) -> list[str]:
+    """Series that recorded any of the scalars `names`, in order of appearance."""
+    found = (info.series for info in record.series() if info.name in names)
+    return list(dict.fromkeys(found))
+
+
+def curves(
+    record: Record,
+    name: str,
+    *,
+    roles: Lookup | None = None,
+    only: Iterable[str] | None = None,
+    variant: str = "",
+    **options: Any,
+) -> list[Curve]:
+    """One curve for each contender of the scalar `name` over its own steps."""
+    wanted = (
+        contenders(record, name) if only is None else [s for s in contenders(record, name) if s in set(only)]
+    )
+    made = []
+    for series in wanted:
+        points = record.decimated(series, name, MAX_POINTS // 2)
+        role = (roles or {}).get(series)
+        made.append(Curve(series, points.steps, points.values, role=role, variant=variant, **options))
+    return made
+
+
+def curves_against(
+    record: Record, name: str, across: str, *, roles: Lookup | None = None, variant: str = ""
+) -> list[Curve]:
+    """The scalar `name` of each contender drawn against another of its scalars, `across`, by common steps."""
+    made = []
+    for series in contenders(record, name):
+        x, y = joined(record, series, across, name)
+        if x.size:
+            made.append(Curve(series, x, y, role=(roles or {}).get(series), variant=variant))
+    return made
+
+
+def joined(record: Record, series: str, first: str, second: str) -> tuple[Floats, Floats]:
+    """Values of two scalars of one series at the steps that both have, in the order of the steps. Where a step
+    was recorded twice the later value counts."""
+    left, right = record.points(series, first), record.points(series, second)
+    a = dict(zip(left.steps.tolist(), left.values.tolist(), strict=True))
+    b = dict(zip(right.steps.tolist(), right.values.tolist(), strict=True))
+    steps = sorted(a.keys() & b.keys())
+    return np.array([a[step] for step in steps]), np.array([b[step] for step in steps])
+
+
+def last_value(record: Record, series: str, name: str) -> float | None:
+    """The newest value of a scalar, None where there is none."""
+    for info in record.series():
+        if (info.series, info.name) == (series, name):
+            return info.last_value
+    return None
+
+
+def newest(record: Record, name: str) -> tuple[ArrayInfo, NDArray[Any]] | None:
+    """The newest array of that name with its numbers. While a run goes on a newer one may take its place between
+    listing and reading: then that one is read."""
+    while found := record.arrays(name):
+        try:
+            return found[-1], record.array(found[-1])
+        except StorageError:
+            if record.arrays(name)[-1:] == found[-1:]:
+                raise
+    return None
+
+
+def kept(record: Record, name: str, most: int = MAX_FRAMES) -> list[tuple[ArrayInfo, NDArray[Any]]]:
+    """The arrays of that name that stay over the run, evenly thinned to `most`, oldest first."""
+    found = [info for info in record.arrays(name) if info.keep]
+    return [(info, record.array(info)) for info in evenly(found, most)]
+
+
+def coordinates(info: ArrayInfo, axis: int) -> list[Any]:
+    """The coordinates along an axis, its indices where it has none."""
+    ticks = list(info.axes[axis][1]) if axis < len(info.axes) else []
+    size = info.shape[axis]
+    return ticks if len(ticks) == size else list(range(size))
+
+
+def axis_name(info: ArrayInfo, axis: int) -> str:
+    """The name of an axis, empty where it has none."""
+    return info.axes[axis][0] if axis < len(info.axes) else ""
+
+
+def history_of(
+    record: Record, name: str, draw: Callable[[ArrayInfo, NDArray[Any]], Any]
+) -> list[tuple[float, Any]]:
+    """`draw` for each kept array of that name: pairs of step and figure."""
+    return [(info.step, draw(info, values)) for info, values in kept(record, name)]
+
+
+def levelled(found: list[Curve]) -> list[Curve]:
+    """Curves of one figure in which a contender with a single point (a method without iterations) is a level line
+    over the width of the others."""
+    longest = max((float(np.nanmax(np.asarray(curve.x))) for curve in found if np.size(curve.x)), default=0.0)
+    made = []
+    for curve in found:
+        if np.size(curve.x) == 1 and float(np.asarray(curve.x)[0]) < longest:
+            start, value = float(np.asarray(curve.x)[0]), float(np.asarray(curve.y)[0])
+            curve = replace(curve, x=[start, longest], y=[value, value])
+        made.append(curve)
+    return made

@@ -1,0 +1,1 @@
+"""Views of engines that bring their own: `ui/tabs/<family>/<key>.py` exports VIEW."""
