@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from sqlalchemy import text
 
-from storage import RunQuery, Status, StorageError
+from storage import RunQuery, Status
 from storage.tables import ARTIFACT
 from workbench import environment
 from workbench.runs import Workbench
@@ -111,6 +111,6 @@ def _disk(workbench: Workbench) -> Finding:
     return Finding("disk", verdict, f"{free / 2**30:.1f} GiB free where the records are")
 
 
-def unreadable(error: StorageError) -> Finding:
+def unreadable(error: Exception) -> Finding:
     """The finding for a store that cannot even be opened."""
     return Finding("database", "bad", str(error))

@@ -9,13 +9,15 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engines.contract import Engine
 from engines.validation import FieldError
-from storage import Record, Run, RunRow
 from workbench.catalog import Catalog
 from workbench.errors import InvalidParams, WorkbenchError
+
+if TYPE_CHECKING:
+    from storage import Record, Run, RunRow
 
 Document = dict[str, Any]
 

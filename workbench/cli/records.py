@@ -1,0 +1,184 @@
+"""Commands about recorded runs: runs, show, export, import, delete, cancel, tag, note."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import cast
+
+from storage import Run, RunQuery, import_bundle
+from workbench.cli.output import describe_run, print_json
+from workbench.cli.text import number, seconds, table, when
+from workbench.documents import row_object, run_document, run_object
+from workbench.errors import FileTrouble, RunIsActive, UsageError, storage_seam
+from workbench.exports import ENDINGS, Format
+from workbench.exports import export as export_runs
+from workbench.runs import Workbench
+from workbench.settings import Settings
+
+
+@contextmanager
+def _open() -> Iterator[Workbench]:
+    """The workbench of this environment, with runs of dead processes marked as such."""
+    with Workbench.open(Settings.from_environment()) as workbench:
+        workbench.mark_dead()
+        yield workbench
+
+
+def runs(arguments: argparse.Namespace) -> int:
+    """List runs."""
+    query = RunQuery(
+        engines=arguments.engines,
+        statuses=arguments.statuses,
+        tags=arguments.tags,
+        text=arguments.text,
+        preset=arguments.preset,
+        seed=arguments.seed,
+        order=arguments.order,
+        descending=not arguments.ascending,
+        offset=arguments.offset,
+        limit=arguments.limit,
+    )
+    with _open() as workbench:
+        page = workbench.runs(query)
+    if arguments.json:
+        print_json([row_object(row) for row in page.rows])
+        return 0
+    if not page.rows:
+        print("No runs." if page.total == 0 else "No runs here; use a smaller --offset.")
+        return 0
+    rows = [
+        [
+            row.run.id,
+            row.run.engine,
+            row.run.preset,
+            str(row.run.seed),
+            row.run.status.value,
+            number(row.headline),
+            seconds(row.run.duration_s),
+            when(row.run.created_at),
+            ", ".join(row.run.tags),
+        ]
+        for row in page.rows
+    ]
+    header = ["id", "engine", "preset", "seed", "status", "headline", "duration", "when", "tags"]
+    print(table(header, rows, right=(3, 5, 6)))
+    if page.total > len(rows):
+        print(f"{len(rows)} of {page.total} runs; see --limit and --offset.", file=sys.stderr)
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Show one run."""
+    with _open() as workbench:
+        record = workbench.record(workbench.find(arguments.id).id)
+        if arguments.json:
+            print_json(run_document(record))
+        else:
+            print(describe_run(record, workbench.catalog))
+    return 0
+
+
+def export(arguments: argparse.Namespace) -> int:
+    """Write runs to a file."""
+    path = Path(arguments.to).expanduser()
+    by_ending = {ending: kind for kind, ending in ENDINGS.items()}
+    kind = cast(Format, arguments.format or by_ending.get(path.suffix.lower(), "bundle"))
+    with _open() as workbench:
+        ids = list(dict.fromkeys(workbench.find(text).id for text in arguments.ids))
+        written = export_runs(workbench, ids, path, kind)
+    if arguments.json:
+        print_json({"format": kind, "runs": ids, "files": [str(target) for target in written]})
+    else:
+        for target in written:
+            print(target)
+    return 0
+
+
+def bring(arguments: argparse.Namespace) -> int:
+    """Import a bundle."""
+    path = Path(arguments.path).expanduser()
+    if not path.is_file():
+        raise FileTrouble(f"There is no file {arguments.path!r}.")
+    with _open() as workbench, storage_seam():
+        ids = import_bundle(workbench.store, path)
+        if arguments.json:
+            print_json([run_object(workbench.run(run_id)) for run_id in ids])
+        else:
+            for run_id in ids:
+                print(run_id)
+    return 0
+
+
+def delete(arguments: argparse.Namespace) -> int:
+    """Delete runs, all or none of them, after asking."""
+    with _open() as workbench:
+        found = _find_all(workbench, arguments.ids)
+        for run in found:
+            if run.status.value == "running":
+                raise RunIsActive(f"Run {run.id} is still running. Stop it first: workbench cancel {run.id}")
+        if not arguments.yes and not _agrees(found):
+            print("Nothing was deleted.", file=sys.stderr)
+            return 0
+        for run in found:
+            workbench.delete(run.id)
+    if arguments.json:
+        print_json({"deleted": [run.id for run in found]})
+    return 0
+
+
+def cancel(arguments: argparse.Namespace) -> int:
+    """Ask runs to stop."""
+    with _open() as workbench:
+        found = _find_all(workbench, arguments.ids)
+        for run in found:
+            workbench.cancel(run.id)
+        _print_runs(workbench, found, is_json=arguments.json, says_status=True)
+    return 0
+
+
+def tag(arguments: argparse.Namespace) -> int:
+    """Add tags, or take them away."""
+    with _open() as workbench:
+        run = workbench.find(arguments.id)
+        wanted = set(run.tags) - set(arguments.tags) if arguments.remove else {*run.tags, *arguments.tags}
+        workbench.tag(run.id, sorted(wanted))
+        _print_runs(workbench, [run], is_json=arguments.json)
+    return 0
+
+
+def note(arguments: argparse.Namespace) -> int:
+    """Write a note."""
+    with _open() as workbench:
+        run = workbench.find(arguments.id)
+        workbench.note(run.id, arguments.text)
+        _print_runs(workbench, [run], is_json=arguments.json)
+    return 0
+
+
+def _find_all(workbench: Workbench, texts: Sequence[str]) -> list[Run]:
+    found = {run.id: run for run in map(workbench.find, texts)}
+    return list(found.values())
+
+
+def _print_runs(
+    workbench: Workbench, found: Sequence[Run], *, is_json: bool, says_status: bool = False
+) -> None:
+    if is_json:
+        print_json([run_object(workbench.run(run.id)) for run in found])
+    elif says_status:
+        for run in found:
+            now = workbench.run(run.id)
+            print(f"{now.id} {now.status}" if now.status.is_over else f"{now.id} is asked to stop")
+
+
+def _agrees(found: Sequence[Run]) -> bool:
+    """Ask on the terminal. Raises UsageError where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise UsageError("Deleting asks first; without a terminal add --yes.")
+    what = f"run {found[0].id} of {found[0].engine}" if len(found) == 1 else f"{len(found)} runs"
+    print(f"Delete {what} for good? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

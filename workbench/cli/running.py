@@ -1,0 +1,141 @@
+"""`workbench run` and `workbench reproduce`: runs in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from storage import Run, Status
+from workbench.claims import ClaimSummary, Reproduction, reproduce, reproduction_document
+from workbench.cli.interruption import Interruption
+from workbench.cli.output import describe_end, engines_print_to_stderr, print_json
+from workbench.cli.progress import ProgressLine
+from workbench.cli.text import number, table
+from workbench.documents import run_document
+from workbench.errors import Interrupted, UsageError
+from workbench.runs import Workbench
+from workbench.settings import Settings
+from workbench.values import parse_assignments
+
+STOPPING = "Stopping after this step; press Ctrl+C again to stop at once."
+EXIT_CODES = {Status.finished: 0, Status.failed: 1, Status.interrupted: 1, Status.cancelled: 130}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Create a run and execute it here, or only queue it with `--detach`."""
+    with Workbench.open(Settings.from_environment()) as workbench:
+        created = _create(workbench, arguments)
+        if arguments.detach:
+            if arguments.json:
+                print_json(run_document(workbench.record(created.id)))
+            else:
+                print(created.id)
+            return 0
+        line = ProgressLine(created.engine)
+        with Interruption(lambda: line.say(STOPPING)) as interruption, engines_print_to_stderr():
+            ended = workbench.run_inline(created.id, line, interruption.wish, interruption.insist)
+        line.clear()
+        return _tell(workbench, ended, is_json=arguments.json)
+
+
+def reproduce_claims(arguments: argparse.Namespace) -> int:
+    """Run the embedded experiments and print the claims table. A claim that fails is a result, not an error; a
+    run that fails is one."""
+    with Workbench.open(Settings.from_environment()) as workbench:
+        keys = arguments.keys or list(workbench.catalog.engines)
+        lines: list[ProgressLine] = []
+
+        def on_run(created: Run) -> ProgressLine:
+            for old in lines:
+                old.clear()
+            lines[:] = [ProgressLine(f"{created.engine} seed {created.seed}")]
+            return lines[0]
+
+        def on_first() -> None:
+            for line in lines:
+                line.say(STOPPING)
+
+        with Interruption(on_first) as interruption, engines_print_to_stderr():
+            result = reproduce(workbench, keys, arguments.seeds, on_run=on_run, stop=interruption.wish)
+        for line in lines:
+            line.clear()
+    if arguments.json:
+        print_json(reproduction_document(result))
+    else:
+        print(claims_table(result.claims))
+    return _tell_reproduction(result, is_interrupted=interruption.is_wished)
+
+
+def claims_table(claims: list[ClaimSummary]) -> str:
+    """The claims of the papers beside what was measured here."""
+    rows, notes = [], []
+    for summary in claims:
+        measured = number(summary.mean) + (
+            f" ± {number(summary.spread)}" if summary.spread is not None else ""
+        )
+        unit = f" {summary.claim.unit}" if summary.claim.unit and summary.mean is not None else ""
+        rows.append(
+            [
+                summary.engine,
+                summary.verdict,
+                measured + unit,
+                number(summary.baseline),
+                summary.claim.paper or "–",
+                summary.claim.statement,
+            ]
+        )
+        notes += [f"{summary.engine}/{summary.claim.key}: {detail}" for detail in summary.details]
+    if not rows:
+        return "No claims."
+    seeds = max(summary.runs for summary in claims)
+    header = [
+        "engine",
+        "here",
+        f"measured ({seeds} seed{'s' if seeds != 1 else ''})",
+        "baseline",
+        "paper",
+        "claim",
+    ]
+    return "\n".join([table(header, rows), *(["", *notes] if notes else [])])
+
+
+def _create(workbench: Workbench, arguments: argparse.Namespace) -> Run:
+    options = {"tags": tuple(arguments.tags), "note": arguments.note}
+    parent = workbench.find(arguments.parent) if arguments.parent else None
+    key = arguments.key or (parent.engine if parent else None)
+    if key is None:
+        raise UsageError("Name the engine to run, or a run to repeat with --from. See workbench engines.")
+    engine = workbench.catalog.engine(key)
+    values = parse_assignments(engine, arguments.assignments, workbench.ingest)
+    if parent is None:
+        return workbench.create(
+            key, values, preset=arguments.preset or "default", seed=arguments.seed, **options
+        )
+    if parent.engine != key:
+        raise UsageError(f"Run {parent.id} is one of {parent.engine}, not of {key}.")
+    if arguments.preset:
+        raise UsageError("--from brings all parameters of the run along; --preset cannot be used with it.")
+    return workbench.fork(parent.id, values, arguments.seed, **options)
+
+
+def _tell(workbench: Workbench, ended: Run, *, is_json: bool) -> int:
+    """Print how a run ended; its error on standard error."""
+    record = workbench.record(ended.id)
+    if is_json:
+        print_json(run_document(record))
+    else:
+        print(describe_end(record))
+    if ended.status is not Status.finished:
+        sentence = ended.error or f"The run was {ended.status}."
+        print(f"workbench: {sentence}", file=sys.stderr)
+    return EXIT_CODES[ended.status]
+
+
+def _tell_reproduction(result: Reproduction, *, is_interrupted: bool) -> int:
+    for failed in result.failed:
+        print(
+            f"workbench: {failed.engine} seed {failed.seed} {failed.status}: {failed.error}", file=sys.stderr
+        )
+    if is_interrupted:
+        return Interrupted.exit_code
+    return 1 if result.failed else 0
