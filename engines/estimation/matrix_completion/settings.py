@@ -10,7 +10,18 @@ from engines.contract import Params, Refusal, Upload, knob
 
 Problem = Literal["tour", "synthetic", "picture", "ratings", "phase", "scaling"]
 PictureName = Literal[
-    "camera", "china", "flower", "astronaut", "coffee", "cat", "rocket", "coins", "brick", "moon", "page", "upload"
+    "camera",
+    "china",
+    "flower",
+    "astronaut",
+    "coffee",
+    "cat",
+    "rocket",
+    "coins",
+    "brick",
+    "moon",
+    "page",
+    "upload",
 ]
 Pattern = Literal["uniform", "blocks", "scratches", "missing rows"]
 Rival = Literal["exact", "sketch", "softimpute", "lmafit", "scaled_gradient", "mean", "cmfrec"]
@@ -148,7 +159,10 @@ class Settings(Params):
         "countsketch",
         title="Sketch",
         help="Random projection of the sketch-per-row solver; the paper uses the SRHT.",
-        labels={"srht": "SRHT (subsampled randomised Hadamard)", "countsketch": "CountSketch, two nonzeros a column"},
+        labels={
+            "srht": "SRHT (subsampled randomised Hadamard)",
+            "countsketch": "CountSketch, two nonzeros a column",
+        },
         advanced=True,
         group=SOLVER,
     )
@@ -402,16 +416,25 @@ class Settings(Params):
 
     def _check_uploads(self) -> None:
         if self.problem == "ratings" and not self.upload:
-            raise Refusal("upload", "upload must be a CSV of row,column,value for the ratings problem; got no file.")
+            raise Refusal(
+                "upload", "upload must be a CSV of row,column,value for the ratings problem; got no file."
+            )
         if self.problem in ("tour", "picture") and self.picture == "upload" and not self.upload:
-            raise Refusal("upload", "upload must be a picture when picture is 'upload'; got no file. Choose a file or another picture.")
+            raise Refusal(
+                "upload",
+                "upload must be a picture when picture is 'upload'; got no file. Choose a file or another picture.",
+            )
 
     def _check_synthetic(self) -> None:
         if self.rank > self.size:
-            raise Refusal("rank", f"rank must be between 1 and size={self.size}; got {self.rank}. Lower rank or enlarge the matrix.")
+            raise Refusal(
+                "rank",
+                f"rank must be between 1 and size={self.size}; got {self.rank}. Lower rank or enlarge the matrix.",
+            )
         if self.per_row > self.size:
             raise Refusal(
-                "per_row", f"per_row must be at most size={self.size}; got {self.per_row}. Lower it or enlarge the matrix."
+                "per_row",
+                f"per_row must be at most size={self.size}; got {self.per_row}. Lower it or enlarge the matrix.",
             )
         unknowns = self.rank * (2 * self.size - self.rank)
         seen = int(self.per_row * self.size * (1.0 - self.hold_out))
