@@ -7,9 +7,12 @@ sub-sample (`correlation`) wherever one is used.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def logit_proxy(logits: Tensor, chosen: Tensor, mask: Tensor) -> Tensor:
@@ -37,3 +40,19 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
     a, b = a - a.mean(), b - b.mean()
     scale = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum() / scale) if scale > 0 else float("nan")
+
+
+@contextmanager
+def head_input(model: nn.Module, wanted: bool = True) -> Iterator[list[Tensor]]:
+    """Keeps the input of the output head of each forward pass of a transformers model, detached, where wanted."""
+    kept: list[Tensor] = []
+    if not wanted:
+        yield kept
+        return
+    hook = model.get_output_embeddings().register_forward_hook(
+        lambda _m, inputs, _o: kept.append(inputs[0].detach())
+    )
+    try:
+        yield kept
+    finally:
+        hook.remove()

@@ -19,7 +19,7 @@ from engines.language import rl_rollouts
 from engines.language.char_policy import Problem
 from engines.language.oblr_po.method import estimators, variance
 from engines.language.per_sample_norms import record
-from engines.language.per_sample_norms_proxies import correlation, head_norm, logit_proxy
+from engines.language.per_sample_norms_proxies import correlation, head_input, head_norm, logit_proxy
 from engines.language.rl_models import Policy
 from engines.language.verifiers import Reward
 
@@ -93,17 +93,10 @@ def draw_population(
         for p, r, done in zip(repeated, rollout.responses, rollout.ended, strict=True)
     ]
     rewards = np.array([0.0 if v is None else v for v in found])
-    kept: list[torch.Tensor] = []
-    head = policy.model.get_output_embeddings().register_forward_hook(
-        lambda _m, inputs, _o: kept.append(inputs[0].detach())
-    )
-    try:
-        with record(policy.model) as tape:
-            tokens, logits = rl_rollouts.token_log_probs(policy.model, rollout)
-            mask = rollout.response[:, 1:]
-            total = (tokens * mask).sum()
-    finally:
-        head.remove()
+    with head_input(policy.model) as kept, record(policy.model) as tape:
+        tokens, logits = rl_rollouts.token_log_probs(policy.model, rollout)
+        mask = rollout.response[:, 1:]
+        total = (tokens * mask).sum()
     tape.differentiate(total)
     gram = torch.zeros(len(repeated), len(repeated), device=tokens.device)
     for _, scores in tape.rows():

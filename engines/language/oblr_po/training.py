@@ -19,7 +19,7 @@ from engines.language import rl_rollouts
 from engines.language.char_policy import Problem
 from engines.language.oblr_po.method import estimators, snr
 from engines.language.per_sample_norms import Tape, record
-from engines.language.per_sample_norms_proxies import correlation, head_norm, logit_proxy
+from engines.language.per_sample_norms_proxies import correlation, head_input, head_norm, logit_proxy
 from engines.language.rl_models import Policy
 from engines.language.verifiers import Reward
 
@@ -190,7 +190,7 @@ class Trainer:
         part, group = rollout.rows(rows.start, rows.stop), rewards.shape[1]
         groups = slice(rows.start // group, rows.stop // group)
         with (
-            _head_input(self.policy.model, self.settings.weights == "head") as head,
+            head_input(self.policy.model, self.settings.weights == "head") as head,
             record(self.policy.model) as tape,
         ):
             log_probs, logits, mask = self._row_log_probs(self.policy.model, part)
@@ -299,23 +299,3 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
         self._last = now
-
-
-class _head_input:
-    """Keeps the input of the output head of one forward pass, where wanted."""
-
-    def __init__(self, model: nn.Module, wanted: bool) -> None:
-        self._kept: list[Tensor] = []
-        self._handle = None
-        if wanted:
-            head = model.get_output_embeddings()
-            self._handle = head.register_forward_hook(
-                lambda _m, inputs, _o: self._kept.append(inputs[0].detach())
-            )
-
-    def __enter__(self) -> list[Tensor]:
-        return self._kept
-
-    def __exit__(self, *_: object) -> None:
-        if self._handle is not None:
-            self._handle.remove()

@@ -2,14 +2,16 @@
 
     python -m engines.language.oblr_po.tuning
 
-Every arm gets the same number of rates and the same seeds, which no experiment uses by default (100 and 101). The score
+Every arm gets the same number of rates and the same seeds, which no experiment uses by default (100 to 103). The score
 is the held-out chance of a right answer, mean over the last third of the evaluations and over the seeds. Adaptive arms'
 rates are lr_max, of which they use a share rho, so their grid lies higher.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 
@@ -22,7 +24,7 @@ from engines.language.verifiers import exact_match
 
 FIXED = (5e-5, 1e-4, 2e-4, 4e-4, 8e-4)
 ADAPTIVE = (2e-4, 4e-4, 8e-4, 1.6e-3)
-SEEDS = (100, 101)
+SEEDS = (100, 101, 102, 103)
 STEPS, PROMPTS, GROUP, EVERY = 60, 8, 16, 5
 
 
@@ -47,6 +49,9 @@ def score(key: str, rate: float, seed: int) -> float:
 
 def main() -> None:
     """All arms and rates that the file does not hold yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=TUNING_FILE)
+    out = parser.parse_args().out
     settings = {
         "seeds": list(SEEDS),
         "steps": STEPS,
@@ -54,9 +59,9 @@ def main() -> None:
         "group": GROUP,
         "optimizer": "adamw",
     }
-    stored = (
-        json.loads(TUNING_FILE.read_text()) if TUNING_FILE.exists() else {"settings": settings, "grid": {}}
-    )
+    stored = json.loads(out.read_text()) if out.exists() else {}
+    if stored.get("settings") != settings:  # other settings: start anew
+        stored = {"settings": settings, "grid": {}}
     for key, arm in ARMS.items():
         if key == "matched":
             continue
@@ -65,7 +70,7 @@ def main() -> None:
                 continue
             value = float(np.mean([score(key, rate, seed) for seed in SEEDS]))
             stored["grid"][key][f"{rate:g}"] = round(value, 4)
-            TUNING_FILE.write_text(json.dumps(stored, indent=2) + "\n")
+            out.write_text(json.dumps(stored, indent=2) + "\n")
             print(key, rate, value, flush=True)
 
 
