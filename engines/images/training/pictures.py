@@ -46,6 +46,15 @@ def from_f(stack: Stack, number: int, seed: int) -> tuple[torch.Tensor, np.ndarr
 
 
 @torch.no_grad()
+def from_pairs(stack: Stack, folder: Path) -> tuple[torch.Tensor, np.ndarray]:
+    """The pictures of `pairs.npz`, decoded."""
+    stored = np.load(folder / "pairs.npz")
+    latents = torch.from_numpy(stored["latents"]).float()
+    parts = [stack.decode(latents[start : start + 100]) for start in range(0, len(latents), 100)]
+    return torch.cat(parts), stored["captions"]
+
+
+@torch.no_grad()
 def from_g(stack: Stack, number: int, seed: int) -> tuple[torch.Tensor, np.ndarray]:
     """One-step pictures."""
     places = draw_captions(numpy_generator(seed, "pool-g"), number, mix=MIX)
@@ -81,7 +90,7 @@ def main() -> None:
     """Write one file of pictures."""
     parser = argparse.ArgumentParser(description="Draw pictures for the rewards' second stage.")
     parser.add_argument("--folder", type=Path, default=Path("train-images"))
-    parser.add_argument("--source", choices=("f", "g", "search"), required=True)
+    parser.add_argument("--source", choices=("pairs", "f", "g", "search"), required=True)
     parser.add_argument("--number", type=int, default=6000)
     parser.add_argument("--best-of", type=int, default=16)
     parser.add_argument("--generator", default="g", help="run of the one-step generator")
@@ -89,7 +98,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.source == "f":
+    if options.source == "pairs":
+        pictures, places = from_pairs(final_stack(options.folder), options.folder)
+    elif options.source == "f":
         pictures, places = from_f(final_stack(options.folder), options.number, options.seed)
     else:
         stack = final_stack(options.folder, options.generator)
