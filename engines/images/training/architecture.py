@@ -142,7 +142,15 @@ def make_r2() -> BlipReward:
         "hidden_dropout_prob": 0.0,
         **shared,
     }
-    return BlipReward(vision, text, (64, 16, 1))
+    model = BlipReward(vision, text, (64, 16, 1))
+    # The classes' default of .02 is for widths near 768. At 96 it leaves attention uniform: the words' roles then
+    # took ten times as long (loss 10.0 after 300 steps, against .3).
+    for module in model.text_encoder.modules():
+        if isinstance(module, torch.nn.Linear):
+            torch.nn.init.normal_(module.weight, std=0.1)
+        elif isinstance(module, torch.nn.Embedding):
+            torch.nn.init.normal_(module.weight, std=0.3)
+    return model
 
 
 def attention_mask(ids: torch.Tensor) -> torch.Tensor:

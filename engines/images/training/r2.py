@@ -159,34 +159,38 @@ def main() -> None:
     model, heads = make_r2(), Heads()
     name = options.name or "r2"
     pool = None
-    if options.start:
+    words_only = name == "r2-words"
+    if options.start and words_only:  # only the picture tower
+        state = weights(options.folder, options.start, "model")
+        model.load_state_dict({k: v for k, v in state.items() if k.startswith("vision_model")}, strict=False)
+    elif options.start:
         model.load_state_dict(weights(options.folder, options.start, "model"))
         heads.load_state_dict(weights(options.folder, options.start, "heads"))
+    elif words_only:
+        model.vision_model.load_state_dict(from_r1(weights(options.folder, "r1", "model")))
     if name.endswith("second"):
         pool = read_pool(options.folder)
         if pool is None:
             sys.exit("Stage 2 needs pictures: run engines.images.training.pictures first.")
     teacher = make_r1().eval().requires_grad_(False)
     teacher.load_state_dict(weights(options.folder, "r1", "model"))
-    if name == "r2-words":
-        model.vision_model.load_state_dict(from_r1(weights(options.folder, "r1", "model")))
-    optimizer = torch.optim.AdamW(
-        [*model.parameters(), *heads.parameters()],
-        lr=5e-4 if pool else 1.2e-3,
-        betas=(0.9, 0.98),
-        weight_decay=0.02,
-    )
+    text = [*model.text_encoder.parameters(), *heads.words.parameters()]
+    known = {id(p) for p in text}
+    rest = [p for p in [*model.parameters(), *heads.parameters()] if id(p) not in known]
+    rate = 5e-4 if pool else 1e-3
+    groups = [{"params": rest, "lr": rate}, {"params": text, "lr": 3e-3 if words_only else rate}]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.02)
 
     def step(number: int, progress: float) -> dict[str, float]:
         rng = numpy_generator(options.seed, name, number)
-        if name == "r2-words":
+        if words_only:
             loss, values = teach(model, heads, teacher, rng)
             loss.backward()
             return values
         batch = samples.renders(rng, 18 if pool else 40, None if pool else ROLES_MIX)
         if pool is not None:
             batch = samples.join(batch, pool.take(rng.integers(0, len(pool), 22)))
-        loss, values = loss_of(model, heads, rng, batch, aid=max(0.1, 1 - 1.2 * progress))
+        loss, values = loss_of(model, heads, rng, batch, aid=max(0.2, 1 - 1.2 * progress))
         loss.backward()
         return values
 
@@ -202,9 +206,9 @@ def main() -> None:
         {"model": model, "heads": heads},
         optimizer,
         step,
-        schedule=lambda p, n: flat_then_cosine(p, n, warm=100, flat=0.4, end=0.01),
+        schedule=lambda p, n: flat_then_cosine(p, n, warm=50, flat=0.4, end=0.01),
         average=average,
-        report=None if name == "r2-words" else report,
+        report=None if words_only else report,
         report_minutes=2.0,
     )
 
