@@ -54,3 +54,202 @@ Scaling (`scaling`), step = the swept quantity, series "Robust AM" and "Exact AM
 All problems:
     Progress; Text "setting" (what is run, in a sentence); Alert "underdetermined" and the like; ClaimCheck at the end.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from engines.contract import Claim, Context, Engine, Paper, Preset, Run
+from engines.estimation.matrix_completion.problems import (
+    images,
+    phase,
+    picture,
+    race,
+    ratings,
+    scaling,
+    table_file,
+)
+from engines.estimation.matrix_completion.settings import Settings
+from engines.events import Event, Progress
+
+PAPER = Paper(
+    key="matrix_completion",
+    title="Low Rank Matrix Completion via Robust Alternating Minimization in Nearly Linear Time",
+    authors=("Yuzhou Gu", "Zhao Song", "Junze Yin", "Lichen Zhang"),
+    year=2024,
+    family="estimation",
+    summary="Alternating least squares still converges when each problem is solved only roughly: near-linear time.",
+    short="Matrix completion",
+    venue="ICLR 2024",
+    arxiv="2302.11068",
+)
+
+THEORY = "theory only: the paper has no experiments"
+
+CLAIMS = (
+    Claim(
+        "same_trajectory",
+        "Solving each least-squares problem only roughly leaves the number of outer iterations as it was (within 10 %).",
+        None,
+        f"main theorem; {THEORY}",
+        "iterations",
+    ),
+    Claim(
+        "cheaper",
+        "An outer iteration with rough solves costs less than one with exact solves.",
+        None,
+        f"O(|Omega| k) against O(|Omega| k^2), abstract; {THEORY}",
+        "CPU seconds",
+    ),
+    Claim(
+        "geometric",
+        "The error falls by a constant factor with every iteration, so log(1/eps) iterations suffice.",
+        None,
+        f"main theorem; {THEORY}",
+        "factor",
+    ),
+    Claim(
+        "incoherent",
+        "The iterates stay as incoherent as the true factor, up to a constant.",
+        None,
+        f"the perturbation lemma; {THEORY}",
+        "mu",
+    ),
+    Claim(
+        "same_region",
+        "Rough solves recover from as few entries as exact ones: the region of success is unchanged.",
+        None,
+        f"same sample complexity, abstract; {THEORY}",
+        "share of matrices",
+    ),
+    Claim(
+        "linear_in_rank",
+        "The time of an iteration grows about linearly with the rank (slope at most 1.1), and less than the exact solver's.",
+        None,
+        f"O(|Omega| k), abstract; {THEORY}",
+        "log-log slope",
+    ),
+    Claim(
+        "linear_in_entries",
+        "The time of an iteration grows linearly with the number of entries (slope at most 1.1).",
+        None,
+        f"O(|Omega| k), abstract; {THEORY}",
+        "log-log slope",
+    ),
+)
+
+PRESETS = {
+    "smoke": Preset(
+        "Smoke test",
+        "A 120 x 120 race and a small picture, about a second.",
+        {
+            "problem": "tour",
+            "size": 120,
+            "per_row": 50,
+            "rank": 3,
+            "iterations": 12,
+            "side": 48,
+            "picture_iterations": 3,
+            "phase_size": 40,
+            "phase_ranks": 2,
+            "phase_fractions": 2,
+            "phase_trials": 1,
+            "threads": 1,
+        },
+    ),
+    "default": Preset(
+        "Race, picture, phase diagram", "Half a minute on two cores: the claims, then something to look at."
+    ),
+    "photograph": Preset(
+        "A photograph from a quarter of its pixels",
+        "China, in colour, filled in beside the baselines; rank and ridge tuned on held-out observed pixels.",
+        {"problem": "picture", "rank": 40, "side": 512, "picture_iterations": 40},
+    ),
+    "phase": Preset(
+        "Phase diagram",
+        "Which ranks come back from which share of the entries, cell by cell.",
+        {"problem": "phase", "phase_ranks": 12, "phase_fractions": 12, "phase_trials": 4},
+    ),
+    "scaling": Preset(
+        "Cost against rank and entries",
+        "Seconds of an iteration over the rank and over the number of entries, with fitted slopes.",
+        {"problem": "scaling"},
+    ),
+    "paper": Preset(
+        "Full scale",
+        "20,000 x 20,000 with 4 million entries at rank 50, a large picture, a fine phase diagram, all slopes: half an hour.",
+        {
+            "problem": "everything",
+            "size": 20_000,
+            "per_row": 204,
+            "rank": 50,
+            "iterations": 100,
+            "rivals": ("exact", "softimpute", "lmafit", "scaled_gradient", "mean"),
+            "side": 768,
+            "phase_size": 200,
+            "phase_ranks": 12,
+            "phase_fractions": 12,
+            "phase_trials": 4,
+            "scaling_rows": 5000,
+        },
+    ),
+}
+
+Section = Callable[[Settings, Context, float, float], Iterator[Event]]
+
+SECTIONS: Mapping[str, tuple[tuple[Section, float], ...]] = {
+    "tour": ((race.run, 0.4), (picture.run, 0.4), (phase.run, 0.2)),
+    "everything": ((race.run, 0.4), (picture.run, 0.2), (phase.run, 0.2), (scaling.run, 0.2)),
+    "synthetic": ((race.run, 1.0),),
+    "picture": ((picture.run, 1.0),),
+    "ratings": ((ratings.run, 1.0),),
+    "phase": ((phase.run, 1.0),),
+    "scaling": ((scaling.run, 1.0),),
+}
+"""Parts of each problem, with their share of the progress."""
+
+
+def run(settings: Settings, context: Context) -> Run:
+    """Runs the settings' problem; the events are listed at the top. Claims come last."""
+    from engines.estimation.matrix_completion.warm_up import compile_kernels
+    from engines.events import ClaimCheck
+
+    yield Progress(0.0, 1.0, "compiling (once per installation)")
+    compile_kernels(settings)
+    checks = []
+    done = 0.0
+    for section, share in SECTIONS[settings.problem]:
+        for event in section(settings, context, done, share):
+            if isinstance(event, ClaimCheck):
+                checks.append(event)
+            else:
+                yield event
+        done += share
+    yield from checks
+    yield Progress(1.0, 1.0, "done")
+
+
+def check(settings: Settings, inputs: Mapping[str, Path]) -> None:
+    """Looks at the upload before a run is recorded: a picture's header and size, the first lines of a CSV."""
+    path = inputs.get("upload")
+    if path is None:
+        return
+    if settings.problem == "ratings":
+        table_file.check_head(path)
+    elif settings.problem in ("tour", "picture", "everything") and settings.picture == "upload":
+        images.check_header(path)
+
+
+ENGINE = Engine(
+    paper=PAPER,
+    params=Settings,
+    run=run,
+    claims=CLAIMS,
+    presets=PRESETS,
+    headline=("Robust AM", "error"),
+    about=Path(__file__).with_name("about.md"),
+    check=check,
+    headline_label="relative error",
+    reproduce={"problem": "everything"},
+)

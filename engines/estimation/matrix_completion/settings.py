@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from engines.contract import Params, Refusal, Upload, knob
 
-Problem = Literal["tour", "synthetic", "picture", "ratings", "phase", "scaling"]
+Problem = Literal["tour", "everything", "synthetic", "picture", "ratings", "phase", "scaling"]
 PictureName = Literal[
     "camera",
     "china",
@@ -44,6 +44,7 @@ class Settings(Params):
         help="What to complete. The tour runs a synthetic race, then a picture, then a coarse phase diagram.",
         labels={
             "tour": "Tour: race, picture, phase diagram",
+            "everything": "Everything: the tour, then cost against rank and entries",
             "synthetic": "Synthetic low-rank matrix",
             "picture": "Picture with missing pixels",
             "ratings": "Ratings from a CSV file",
@@ -404,9 +405,9 @@ class Settings(Params):
     @model_validator(mode="after")
     def _combinations(self) -> Settings:
         self._check_uploads()
-        if self.problem in ("tour", "synthetic"):
+        if self.problem in ("tour", "everything", "synthetic"):
             self._check_synthetic()
-        if self.problem == "scaling" and self.scaling_per_row > self.scaling_rows:
+        if self.problem in ("scaling", "everything") and self.scaling_per_row > self.scaling_rows:
             raise Refusal(
                 "scaling_per_row",
                 f"scaling_per_row must be at most scaling_rows={self.scaling_rows}; got {self.scaling_per_row}. "
@@ -419,7 +420,7 @@ class Settings(Params):
             raise Refusal(
                 "upload", "upload must be a CSV of row,column,value for the ratings problem; got no file."
             )
-        if self.problem in ("tour", "picture") and self.picture == "upload" and not self.upload:
+        if self.problem in ("tour", "everything", "picture") and self.picture == "upload" and not self.upload:
             raise Refusal(
                 "upload",
                 "upload must be a picture when picture is 'upload'; got no file. Choose a file or another picture.",

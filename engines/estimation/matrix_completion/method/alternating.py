@@ -112,27 +112,36 @@ def started(left: Array, right: Array, rank: int, seed: int = 0) -> State:
 
 def step(state: State, obs: Observations, options: Options, team: RowTeam) -> tuple[State, Info]:
     """One outer iteration: V from U, then U from V. `state` is not changed. O(|Omega| k inner_steps)."""
+    return step_on_parts(state, (obs, obs), options, team)
+
+
+def step_on_parts(
+    state: State, parts: tuple[Observations, Observations], options: Options, team: RowTeam
+) -> tuple[State, Info]:
+    """`step` with one set of entries for V and another for U: the sample splitting of the proof, where no entry
+    is ever used twice. The residuals in `Info` are then those of two different sets."""
+    for_v, for_u = parts
     k = state.rank
     omega = state.pace.omega
     right = state.right.copy()
     first = half_step(
-        obs.by_col, state.left, right, state.singular, omega, state.iteration * 2, state, options, team
+        for_v.by_col, state.left, right, state.singular, omega, state.iteration * 2, state, options, team
     )
     fixed, left, singular = rebalanced(right, state.left, k)
     second = half_step(
-        obs.by_row, fixed, left, singular, omega, state.iteration * 2 + 1, state, options, team
+        for_u.by_row, fixed, left, singular, omega, state.iteration * 2 + 1, state, options, team
     )
     left, right, final = rebalanced(left, fixed, k)
 
-    before = _relative(first.before, obs.norm)
-    after = _relative(second.before - omega * (2.0 - omega) * second.gain, obs.norm)
+    before = _relative(first.before, for_v.norm)
+    after = _relative(second.before - omega * (2.0 - omega) * second.gain, for_u.norm)
     penalties = [options.ridge * 2.0 * float(np.sum(s)) for s in (state.singular, singular, final)]
     objectives = (
         first.before + penalties[0],
         second.before + penalties[1],
         second.before + penalties[1] - omega * (2.0 - omega) * second.gain,
     )
-    rows = obs.shape[0] + obs.shape[1]
+    rows = sum(for_v.shape)
     info = Info(
         residual_before=before,
         residual=after,
@@ -143,7 +152,7 @@ def step(state: State, obs: Observations, options: Options, team: RowTeam) -> tu
         ),
         undetermined=first.undetermined + second.undetermined,
         omega=omega,
-        passes=first.passes + second.passes + rows * k / obs.count,
+        passes=first.passes + second.passes + rows * k / for_v.count,
     )
     pace = state.pace.after(before, after) if options.accelerate else state.pace
     return replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -53,10 +54,7 @@ class RowTeam:
         pieces = self.threads * CHUNKS_PER_THREAD
         targets = np.linspace(0.0, float(weights[-1]), pieces + 1)[1:-1]
         cuts = np.unique(np.concatenate([[0], np.searchsorted(weights, targets), [rows]]))
-        jobs = [
-            self._pool.submit(compiled, int(a), int(b), *args)
-            for a, b in zip(cuts[:-1], cuts[1:], strict=True)
-        ]
+        jobs = [self._pool.submit(compiled, int(a), int(b), *args) for a, b in itertools.pairwise(cuts)]
         for job in jobs:
             job.result()
 

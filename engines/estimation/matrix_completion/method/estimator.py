@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engines.contract import Refusal
-from engines.estimation.matrix_completion.method.alternating import Info, Options, State, init, started, step
+from engines.estimation.matrix_completion.method.alternating import (
+    Info,
+    Options,
+    State,
+    init,
+    started,
+    step_on_parts,
+)
 from engines.estimation.matrix_completion.method.compiled import RowTeam, single_threaded_blas
 from engines.estimation.matrix_completion.method.factors import orthonormal, padded
 from engines.estimation.matrix_completion.method.observations import Duplicates, Observations, check_rank
@@ -191,7 +198,8 @@ class MatrixCompletion:
             parts = self._parts(seen, rng)
             state = self._start(parts[0], rng, team)
             for iteration in range(self.max_iter):
-                state, info = step(state, parts[(iteration + 1) % len(parts)], self._options(), team)
+                both = parts[(2 * iteration + 1) % len(parts)], parts[(2 * iteration + 2) % len(parts)]
+                state, info = step_on_parts(state, both, self._options(), team)
                 self._learned(state, info)
                 self.held_out_error_ = self._error_on(aside)
                 # stop at the tolerance, or where five iterations gained less than 1 % together
@@ -238,11 +246,11 @@ class MatrixCompletion:
         return obs.subset(~aside), kept
 
     def _parts(self, obs: Observations, rng: np.random.Generator) -> list[Observations]:
-        """All entries for every step, or 1 + max_iter disjoint parts (step 1 of the paper)."""
+        """All entries for every step, or 1 + 2 max_iter disjoint parts (step 1 of the paper)."""
         if not self.split:
             return [obs]
-        part = rng.integers(0, self.max_iter + 1, obs.count)
-        return [obs.subset(part == t) for t in range(self.max_iter + 1)]
+        part = rng.integers(0, 2 * self.max_iter + 1, obs.count)
+        return [obs.subset(part == t) for t in range(2 * self.max_iter + 1)]
 
     def _learned(self, state: State, info: Info) -> None:
         self.left_, self.right_ = state.left[:, : self.rank], state.right[:, : self.rank]

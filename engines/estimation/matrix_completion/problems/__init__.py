@@ -1,0 +1,1 @@
+"""The problems of the engine; each has `run(settings, context, done, share)` that yields events."""
