@@ -1,0 +1,1 @@
+"""Generators: one interface over the text-to-image models of diffusers, from the embedded stack to FLUX."""
