@@ -222,10 +222,8 @@ def sketched(kind: str, A: NDArray[np.float64], q: int, seed: int) -> NDArray[np
 def distortion(kind: str, A: NDArray[np.float64], q: int, seed: int) -> NDArray[np.float64]:
     """Eigenvalues (k) of R^T A^T A R, R = triangular factor inverse of S A: 1 for a perfect sketch; the condition
     number that the inner iteration sees is their ratio. inf where the sketch lost rank."""
-    from scipy.linalg import solve_triangular
-
     triangle = np.linalg.qr(sketched(kind, A, q, seed), mode="r")
     if np.min(np.abs(np.diag(triangle))) == 0.0:
         return np.full(A.shape[1], np.inf)
-    AR = solve_triangular(triangle, A.T, trans="T", lower=False).T
+    AR = np.linalg.solve(triangle.T, A.T).T
     return np.linalg.svd(AR, compute_uv=False) ** 2

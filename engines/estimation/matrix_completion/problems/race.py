@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -136,15 +136,14 @@ def run(settings: Settings, context: Context, done: float, share: float) -> Iter
         curves = {r.plan.name: Curve() for r in racers}
         for t in range(settings.iterations + 1):
             for r in racers:
-                snapshot = None if r.over else r.advance()
-                if snapshot is not None:
+                for snapshot in r.round(t):
                     yield from _report(r, snapshot, problem, curves[r.plan.name], settings)
             yield Table("race", RACE_COLUMNS, [_row(r, curves[r.plan.name]) for r in racers])
             yield Progress(done + share * (t + 1) / (settings.iterations + 1), 1.0, f"race, iteration {t}")
             if all(r.over for r in racers):
                 break
-    if any(r.plan.key == "sketch" for r in racers):
-        yield _distortion(problem, racers, settings, seed)
+        if any(r.plan.key == "sketch" for r in racers):
+            yield _distortion(problem, settings, seed)
     yield from claims(settings, problem, curves)
 
 
@@ -220,7 +219,7 @@ def _row(r: Racer, curve: Curve) -> list[Any]:
     return [r.plan.name, r.plan.rank, last, steps, passes, final, curve.held_out, r.note]
 
 
-def _distortion(problem: Problem, racers: Sequence[Racer], settings: Settings, seed: int) -> Event:
+def _distortion(problem: Problem, settings: Settings, seed: int) -> Event:
     """Eigenvalues of R^T A^T A R over some rows' own sketches: how well a sketch preconditions."""
     from engines.estimation.matrix_completion.method.sketch import distortion
 

@@ -102,8 +102,7 @@ def run(settings: Settings, context: Context, done: float, share: float) -> Iter
         results: dict[str, tuple[float, float]] = {}
         for t in range(last + 1):
             for r in racers:
-                snapshot = None if r.over else r.advance()
-                if snapshot is not None:
+                for snapshot in r.round(t):
                     yield from _report(r, snapshot, parts, results)
             yield Table("ratings", COLUMNS, [_row(r, results) for r in racers])
             yield Progress(done + share * (0.4 + 0.6 * (t + 1) / (last + 1)), 1.0, f"ratings, iteration {t}")
