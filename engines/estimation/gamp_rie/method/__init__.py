@@ -1,0 +1,101 @@
+"""GAMP-RIE and its theory, importable on their own: no events, no printing.
+
+`spectral` (laws of S* + sqrt(s) GOE), `denoiser` (RIE and F(s)), `theory` (Bayes-optimal error, threshold, state
+evolution), `sensing` (teacher, labels, the operator Z), `gamp` (the iteration).
+"""
+
+from engines.estimation.gamp_rie.method.denoiser import (
+    Denoised,
+    ErrorTable,
+    error_table,
+    rie,
+    rie_error,
+    rie_error_ratio,
+    shrink,
+)
+from engines.estimation.gamp_rie.method.gamp import (
+    Guard,
+    Info,
+    Settings,
+    State,
+    init,
+    iterate,
+    step,
+    student_weights,
+)
+from engines.estimation.gamp_rie.method.sensing import (
+    DeviceSensing,
+    HostSensing,
+    Sensing,
+    Teacher,
+    centred,
+    draw_inputs,
+    draw_teacher,
+    hidden_units,
+    network_labels,
+    sensing,
+)
+from engines.estimation.gamp_rie.method.spectral import (
+    Law,
+    density,
+    edges,
+    hilbert,
+    law,
+    marchenko_pastur,
+    stieltjes,
+)
+from engines.estimation.gamp_rie.method.theory import (
+    Evolution,
+    bayes_curve,
+    bayes_error,
+    bayes_map,
+    effective_noise,
+    linear_error,
+    narrow_error,
+    recovery_threshold,
+    state_evolution,
+)
+
+__all__ = [
+    "Denoised",
+    "DeviceSensing",
+    "ErrorTable",
+    "Evolution",
+    "Guard",
+    "HostSensing",
+    "Info",
+    "Law",
+    "Sensing",
+    "Settings",
+    "State",
+    "Teacher",
+    "bayes_curve",
+    "bayes_error",
+    "bayes_map",
+    "centred",
+    "density",
+    "draw_inputs",
+    "draw_teacher",
+    "edges",
+    "effective_noise",
+    "error_table",
+    "hidden_units",
+    "hilbert",
+    "init",
+    "iterate",
+    "law",
+    "linear_error",
+    "marchenko_pastur",
+    "narrow_error",
+    "network_labels",
+    "recovery_threshold",
+    "rie",
+    "rie_error",
+    "rie_error_ratio",
+    "sensing",
+    "shrink",
+    "state_evolution",
+    "step",
+    "stieltjes",
+    "student_weights",
+]
