@@ -151,6 +151,7 @@ PRESETS = {
             "iterations": 12,
             "side": 48,
             "picture_iterations": 3,
+            "colour": "grey",
             "phase_size": 40,
             "phase_ranks": 2,
             "phase_fractions": 2,

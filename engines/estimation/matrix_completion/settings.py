@@ -78,7 +78,7 @@ class Settings(Surface):
         group=PICTURE,
     )
     colour: Literal["grey", "channels side by side"] = knob(
-        "grey",
+        "channels side by side",
         title="Colour",
         help="Grey, or red, green and blue put side by side as one wide matrix, so that all three share their left factor.",
         advanced=True,

@@ -13,7 +13,7 @@ from engines.contract import Context
 from engines.devices import numpy_generator
 from engines.estimation.matrix_completion.contenders import ROBUST, Racer, racer
 from engines.estimation.matrix_completion.problems import images
-from engines.estimation.matrix_completion.problems.tuning import tuned_plans
+from engines.estimation.matrix_completion.problems.tuning import VALIDATION, tuned_plans
 from engines.events import Alert, Array, Axis, Event, Picture, Progress, Scalar, Table, Text
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 COLUMNS = ("contender", "rank", "ridge", "iterations", "PSNR (dB)", "SSIM", "note")
 SHOWN = (0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300)
 """Iterations at which the rivals' pictures are kept; the method's are kept at each."""
-TUNING_ITERATIONS = 15
 GREY = 0.5
 """Shade of missing pixels in the observed picture."""
 
@@ -44,6 +43,11 @@ class Scene:
         matrix = snapshot.left.astype(np.float64) @ snapshot.right.astype(np.float64).T + self.mean
         known = self.photo.mask_of_matrix(self.seen)
         return self.photo.picture_of(np.where(known, self.photo.matrix, matrix))
+
+    def validation(self, seed: int) -> NDArray[np.bool_]:
+        """Entries (|Omega|) of the observed pixels that tuning holds out: whole pixels, all channels of them."""
+        pixels = numpy_generator(seed, "validation").random(self.seen.shape) < VALIDATION
+        return pixels[self.obs.rows, self.obs.by_row.indices % self.seen.shape[1]]
 
 
 def scene(settings: Settings, context: Context) -> Scene:
@@ -73,8 +77,9 @@ def run(settings: Settings, context: Context, done: float, share: float) -> Iter
     yield from _opening(settings, view)
     plans = []
     with single_threaded_blas(), RowTeam(settings.threads) as team:
-        steps = min(TUNING_ITERATIONS, settings.picture_iterations)
-        for said in tuned_plans(settings, view.obs, context.seed, team, steps, done, 0.4 * share):
+        steps = settings.picture_iterations
+        aside = view.validation(context.seed)
+        for said in tuned_plans(settings, view.obs, aside, context.seed, team, steps, done, 0.4 * share):
             if isinstance(said, list):
                 plans = said
             else:

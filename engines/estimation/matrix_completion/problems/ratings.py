@@ -15,7 +15,7 @@ from engines.contract import Context, Refusal
 from engines.devices import numpy_generator
 from engines.estimation.matrix_completion.contenders import ROBUST, Plan, Racer, racer
 from engines.estimation.matrix_completion.problems import table_file
-from engines.estimation.matrix_completion.problems.tuning import tuned_plans
+from engines.estimation.matrix_completion.problems.tuning import VALIDATION, tuned_plans
 from engines.events import Alert, Array, Axis, Event, File, Progress, Scalar, Table, Text
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from engines.estimation.matrix_completion.settings import Settings
 
 COLUMNS = ("contender", "rank", "ridge", "iterations", "RMSE", "MAE", "note")
-TUNING_ITERATIONS = 15
 PREVIEW = 20
 
 
@@ -91,8 +90,9 @@ def run(settings: Settings, context: Context, done: float, share: float) -> Iter
     yield from _opening(data, parts)
     plans: list[Plan] = []
     with single_threaded_blas(), RowTeam(settings.threads) as team:
-        steps = min(TUNING_ITERATIONS, settings.picture_iterations)
-        for said in tuned_plans(settings, parts.seen, context.seed, team, steps, done, 0.4 * share):
+        steps = settings.picture_iterations
+        aside = numpy_generator(context.seed, "validation").random(parts.seen.count) < VALIDATION
+        for said in tuned_plans(settings, parts.seen, aside, context.seed, team, steps, done, 0.4 * share):
             if isinstance(said, list):
                 plans = said
             else:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.devices import numpy_generator
 from engines.estimation.matrix_completion.contenders import Plan, line_up, racer
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 VALIDATION = 0.1
 """Share of the observed entries that the choice is made on."""
 
-RIDGES = (0.003, 0.01, 0.03, 0.1, 0.3)
+RIDGES = (0.003, 0.01, 0.02, 0.04, 0.1)
 """Shares of the largest singular value of the observed matrix."""
 
 COLUMNS = ("method", "rank", "ridge", "held-out RMSE", "chosen")
@@ -54,6 +55,7 @@ def ranks_up_to(largest: int) -> tuple[int, ...]:
 def tuned_plans(
     settings: Settings,
     obs: Observations,
+    aside: NDArray[np.bool_],
     seed: int,
     team: RowTeam,
     iterations: int,
@@ -62,6 +64,8 @@ def tuned_plans(
 ) -> Iterator[Progress | Table | list[Plan]]:
     """Yields progress and the table "tuning", and at last the plans of all contenders (a list).
 
+    `aside` (|Omega|, bool) are the observed entries that the choice is made on. They must be missing in the way in
+    which the test entries are: whole pixels of a colour picture, or the other channels would give them away.
     Without `settings.tune` all get the settings' rank and ridge."""
     from engines.estimation.matrix_completion.baselines.softimpute import largest_singular_value
 
@@ -73,7 +77,6 @@ def tuned_plans(
         return
     keys = {plan.key for plan in plans}
     families = [name for name, members in FAMILIES.items() if keys & set(members)]
-    aside = numpy_generator(seed, "validation").random(obs.count) < VALIDATION
     kept = obs.subset(~aside)
     held = (obs.rows[aside], obs.by_row.indices[aside], obs.by_row.values[aside])
     rows: list[list[object]] = []
