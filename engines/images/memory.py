@@ -14,7 +14,9 @@ def checkpoint_gradients(module: Any) -> None:
     diffusers checkpoints whenever gradients are enabled. transformers 5 does so only in training mode, where
     eval() would silently switch it off: the module goes to train() with every dropout set to 0."""
     if hasattr(module, "gradient_checkpointing_enable"):  # transformers
-        module.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        # the newer name, where there is one: the older warns
+        enable = getattr(module, "activation_checkpointing_enable", module.gradient_checkpointing_enable)
+        enable()
         silence_dropout(module)
         module.train()
     elif hasattr(module, "enable_gradient_checkpointing"):  # diffusers

@@ -1,0 +1,343 @@
+"""Rewards: preprocessing, gradients, cached text, and conversions checked against the original layouts."""
+
+import pytest
+import torch
+from torch import nn
+
+from engines.images.memory import (
+    checkpoint_gradients,
+    count_activations,
+    refuse_if_too_large,
+    weights_bytes,
+)
+from engines.images.rewards.base import RewardMissing, preprocess, tensor_of
+from engines.images.rewards.blip_reward import BlipReward
+from engines.images.rewards.clip import ClipReward, from_open_clip
+from engines.images.rewards.image_reward import ImageReward, from_image_reward
+from engines.images.rewards.loading import fill, load_reward
+from engines.images.world.tokens import BOS, EOS, build_tokenizer, vocabulary
+
+PROMPTS = ["a red circle", "two green squares"]
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 16,
+    "hidden_act": "gelu",
+}
+TEXT = {
+    "vocab_size": len(vocabulary()),
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 12,
+    "hidden_act": "gelu",
+    "bos_token_id": BOS,
+    "eos_token_id": EOS,
+    "pad_token_id": EOS,
+}
+
+
+def tiny_clip():
+    from transformers import CLIPConfig, CLIPModel
+
+    torch.manual_seed(0)
+    return CLIPModel(CLIPConfig(text_config=TEXT, vision_config=VISION, projection_dim=8))
+
+
+def tiny_blip():
+    torch.manual_seed(1)
+    text = dict(TEXT) | {"sep_token_id": EOS, "encoder_hidden_size": 16}
+    text |= {"attention_probs_dropout_prob": 0.1, "hidden_dropout_prob": 0.1}
+    return BlipReward(dict(VISION), text, (8, 4, 1))
+
+
+@pytest.fixture
+def rewards():
+    tokenizer = build_tokenizer()
+    return [
+        ClipReward("clip", tiny_clip(), tokenizer),
+        ClipReward("hps", tiny_clip(), tokenizer, is_scaled=False),
+        ImageReward("r2", tiny_blip(), tokenizer, length=12),
+    ]
+
+
+def pictures(number=2, size=40):
+    return torch.rand((number, 3, size, size), generator=torch.Generator().manual_seed(4))
+
+
+def test_scores_have_gradients_and_leave_weights_alone(rewards):
+    for reward in rewards:
+        x = pictures().requires_grad_()
+        score = reward.score(x, reward.encode(PROMPTS))
+        assert score.shape == (2,)
+        score.sum().backward()
+        assert x.grad.abs().sum() > 0
+        assert all(p.grad is None for p in reward.model.parameters())
+
+
+def test_cached_text_equals_recomputed_and_rows_are_independent(rewards):
+    for reward in rewards:
+        both = reward.score(pictures(), reward.encode(PROMPTS))
+        for k, prompt in enumerate(PROMPTS):
+            alone = reward.score(pictures()[k : k + 1], reward.encode([prompt]))
+            assert torch.allclose(alone[0], both[k], atol=1e-5)
+        many = reward.encode([PROMPTS[0]]).expand(2)
+        assert torch.allclose(reward.score(pictures(), many)[0], both[0], atol=1e-5)
+        with pytest.raises(ValueError, match="one prompt"):
+            reward.encode(PROMPTS).expand(2)
+
+
+def test_cosine_reward_is_the_scaled_reward_over_its_scale(rewards):
+    scaled, plain = (r.score(pictures(), r.encode(PROMPTS)) for r in rewards[:2])
+    assert torch.allclose(scaled, plain * rewards[0].model.logit_scale.exp(), atol=1e-4)
+    assert plain.abs().max() <= 1
+
+
+def test_preprocessing_resizes_crops_and_normalises():
+    flat = torch.full((1, 3, 48, 96), 0.5)
+    out = preprocess(flat, 32)
+    assert out.shape == (1, 3, 32, 32)
+    assert out[0, 0].mean().item() == pytest.approx((0.5 - 0.48145466) / 0.26862954, abs=1e-4)
+    x = torch.rand(1, 3, 64, 64)
+    kept = preprocess(x, 64) * torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
+    kept = kept + torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
+    assert torch.allclose(kept, x, atol=1e-6), "the size it wants: no resampling"
+
+
+def test_features_come_as_a_tensor_or_as_an_object():
+    model = tiny_clip()
+    ids = build_tokenizer()(PROMPTS, padding="max_length", return_tensors="pt").input_ids
+    features = tensor_of(model.get_text_features(input_ids=ids))
+    assert features.shape == (2, 8)
+    assert tensor_of(features) is features
+
+
+class Block(nn.Module):
+    """A residual block in OpenCLIP's names."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.attn = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.mlp = nn.Sequential()
+        self.mlp.add_module("c_fc", nn.Linear(width, 2 * width))
+        self.mlp.add_module("gelu", nn.GELU())
+        self.mlp.add_module("c_proj", nn.Linear(2 * width, width))
+
+    def forward(self, x, mask=None):
+        y = self.ln_1(x)
+        x = x + self.attn(y, y, y, need_weights=False, attn_mask=mask)[0]
+        return x + self.mlp(self.ln_2(x))
+
+
+class Trunk(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.resblocks = nn.ModuleList([Block(width), Block(width)])
+
+
+class Visual(nn.Module):
+    """OpenCLIP's picture tower."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 16, 16, bias=False)
+        self.class_embedding = nn.Parameter(torch.randn(width))
+        self.positional_embedding = nn.Parameter(torch.randn(5, width))
+        self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.transformer = Trunk(width)
+        self.proj = nn.Parameter(torch.randn(width, 8))
+
+    def forward(self, x):
+        x = self.conv1(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], 1) + self.positional_embedding
+        x = self.ln_pre(x)
+        for block in self.transformer.resblocks:
+            x = block(x)
+        return self.ln_post(x[:, 0]) @ self.proj
+
+
+class OpenClip(nn.Module):
+    """OpenCLIP in its own layout, written independently of the conversion."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.visual = Visual(width)
+        self.token_embedding = nn.Embedding(len(vocabulary()), width)
+        self.positional_embedding = nn.Parameter(torch.randn(12, width))
+        self.transformer = Trunk(width)
+        self.ln_final = nn.LayerNorm(width)
+        self.text_projection = nn.Parameter(torch.randn(width, 8))
+        self.logit_scale = nn.Parameter(torch.tensor(2.0))
+
+    def text(self, ids):
+        x = self.token_embedding(ids) + self.positional_embedding
+        mask = torch.full((12, 12), float("-inf")).triu(1)
+        for block in self.transformer.resblocks:
+            x = block(x, mask)
+        first_end = (ids == EOS).int().argmax(1)
+        return self.ln_final(x)[torch.arange(len(ids)), first_end] @ self.text_projection
+
+
+def test_hps_conversion_is_numerically_exact():
+    torch.manual_seed(2)
+    original = OpenClip().eval()
+    for parameter in original.parameters():
+        nn.init.normal_(parameter, std=0.3) if parameter.ndim else None
+    model = tiny_clip().eval()
+    state = original.state_dict() | {"attn_mask": torch.zeros(1)}
+    fill(model, from_open_clip(state))
+    ids = build_tokenizer()(PROMPTS, padding="max_length", return_tensors="pt").input_ids
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.allclose(
+            tensor_of(model.get_text_features(input_ids=ids)), original.text(ids), atol=1e-4
+        )
+        assert torch.allclose(
+            tensor_of(model.get_image_features(pixel_values=x)), original.visual(x), atol=1e-4
+        )
+    with pytest.raises(KeyError, match="not a weight"):
+        from_open_clip({"visual.unknown": torch.zeros(1)})
+
+
+class TimmBlock(nn.Module):
+    def __init__(self, width=16):
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-5), nn.LayerNorm(width, eps=1e-5)
+        self.attn = nn.Module()
+        self.attn.qkv, self.attn.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mlp = nn.Module()
+        self.mlp.fc1, self.mlp.fc2 = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+
+    def forward(self, x):
+        n, length, width = x.shape
+        q, k, v = self.attn.qkv(self.norm1(x)).view(n, length, 3, 2, width // 2).permute(2, 0, 3, 1, 4)
+        y = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, length, width)
+        x = x + self.attn.proj(y)
+        return x + self.mlp.fc2(nn.functional.gelu(self.mlp.fc1(self.norm2(x))))
+
+
+class TimmVit(nn.Module):
+    """The picture tower in the names of BLIP's own code."""
+
+    def __init__(self, width=16):
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.randn(1, 1, width))
+        self.pos_embed = nn.Parameter(torch.randn(1, 5, width))
+        self.patch_embed = nn.Module()
+        self.patch_embed.proj = nn.Conv2d(3, width, 16, 16)
+        self.blocks = nn.ModuleList([TimmBlock(width), TimmBlock(width)])
+        self.norm = nn.LayerNorm(width, eps=1e-5)
+
+    def forward(self, x):
+        x = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+
+def test_image_reward_conversion_is_numerically_exact():
+    torch.manual_seed(3)
+    vision, blip = TimmVit().eval(), tiny_blip().eval()
+    target = BlipReward(blip.config["vision"], blip.config["text"], (8, 4, 1)).eval()
+    state = {f"blip.visual_encoder.{k}": v for k, v in vision.state_dict().items()}
+    own = blip.state_dict()
+    state |= {f"blip.{k}": v for k, v in own.items() if k.startswith("text_encoder.")}
+    # the original MLP has a dropout after each of the first layers, so its linear layers are numbered 0, 2, 3
+    for new, old in enumerate((0, 2, 3)):
+        state |= {f"mlp.layers.{old}.{kind}": own[f"mlp.{new}.{kind}"] for kind in ("weight", "bias")}
+    fill(target, from_image_reward(state))
+    x = torch.randn(2, 3, 32, 32)
+    tokens = build_tokenizer()(PROMPTS, padding="max_length", return_tensors="pt")
+    with torch.no_grad():
+        assert torch.allclose(target.picture_tokens(x), vision(x), atol=1e-4)
+        states = blip.text_tokens(tokens.input_ids, tokens.attention_mask, vision(x))
+        assert torch.allclose(
+            target(x, tokens.input_ids, tokens.attention_mask), blip.mlp(states[:, 0])[:, 0], atol=1e-4
+        )
+    with pytest.raises(KeyError, match="not a weight"):
+        from_image_reward({"other": torch.zeros(1)})
+
+
+def test_several_prompts_a_picture_in_one_sequence():
+    model = tiny_blip().eval()
+    tokens = build_tokenizer()(PROMPTS * 2, padding="max_length", return_tensors="pt")
+    seen = model.picture_tokens(torch.randn(2, 3, 32, 32))
+    packed = model.packed_text_tokens(
+        tokens.input_ids.view(2, 2, -1), tokens.attention_mask.view(2, 2, -1), seen
+    )
+    apart = model.text_tokens(tokens.input_ids, tokens.attention_mask, seen.repeat_interleave(2, 0))
+    real = tokens.attention_mask.bool()
+    assert torch.allclose(packed[real], apart[real], atol=1e-5)
+
+
+def test_saving_and_reading(tmp_path):
+    model = tiny_blip().eval()
+    model.save_pretrained(tmp_path, torch.float16)
+    back = BlipReward.from_pretrained(tmp_path)
+    tokens = build_tokenizer()(PROMPTS, padding="max_length", return_tensors="pt")
+    x = torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        a = model(x, tokens.input_ids, tokens.attention_mask)
+        b = back(x, tokens.input_ids, tokens.attention_mask)
+    assert torch.allclose(a, b, atol=1e-2)
+    assert next(back.parameters()).dtype == torch.float32
+
+
+@pytest.mark.parametrize("build", [tiny_clip, tiny_blip])
+def test_checkpointing_acts_and_changes_no_gradient(build):
+    """In eval mode transformers 5 ignores it, so the tower must be in train mode without dropout."""
+    reward = None
+    grads, calls = [], []
+    for on in (False, True):
+        model = build()
+        tokenizer = build_tokenizer()
+        reward = (
+            ClipReward("c", model, tokenizer)
+            if build is tiny_clip
+            else ImageReward("r", model, tokenizer, length=12)
+        )
+        vision = model.vision_model
+        if on:
+            checkpoint_gradients(vision)
+        number = []
+        vision.encoder.layers[0].mlp.register_forward_hook(lambda *_, number=number: number.append(1))
+        x = pictures().requires_grad_()
+        reward.score(x, reward.encode(PROMPTS)).sum().backward()
+        grads.append(x.grad)
+        calls.append(len(number))
+    assert torch.allclose(grads[0], grads[1], atol=1e-6)
+    assert calls[1] == 2 * calls[0], "the layer runs again in the backward pass"
+
+
+def test_memory_is_counted_and_refused():
+    layer = nn.Linear(10, 20)
+    assert weights_bytes(layer) == 4 * 220
+    assert count_activations(nn.Sequential(layer), lambda: layer(torch.zeros(3, 10))) == 4 * 60
+    refuse_if_too_large(1, 2, "it")
+    with pytest.raises(MemoryError, match=r"A run needs about 2\.0 GB and 1\.0 GB are free"):
+        refuse_if_too_large(2 * 2**30, 2**30, "A run")
+    with pytest.raises(TypeError, match="no gradient checkpointing"):
+        checkpoint_gradients(layer)
+
+
+def test_what_cannot_be_loaded_is_said_in_a_sentence(tmp_path):
+    with pytest.raises(RewardMissing, match='"beauty" is not a reward; known are r1, r2, clip'):
+        load_reward("beauty")
+    with pytest.raises(RewardMissing, match='The reward "clip" could not be loaded'):
+        load_reward("clip", source=str(tmp_path))
+    with pytest.raises(RewardMissing, match='"imagereward" could not be loaded'):
+        load_reward("imagereward", source=str(tmp_path / "none.pt"))
+
+
+def test_a_clip_folder_loads(tmp_path):
+    tiny_clip().save_pretrained(tmp_path)
+    build_tokenizer().save_pretrained(tmp_path)
+    reward = load_reward("pickscore", source=str(tmp_path))
+    assert reward.name == "PickScore"
+    assert torch.isfinite(reward.score(pictures(), reward.encode(PROMPTS))).all()
