@@ -15,7 +15,7 @@ The norm test of adaptive batch sizes and the gradient noise scale are functions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,13 +52,13 @@ class Combined:
     @property
     def squared_norm(self) -> float:
         """Squared norm of the whole gradient."""
-        return float(sum(g.square().sum(dtype=torch.float64) for g in self.gradients.values()))
+        return squared_length(self.gradients)
 
-    def assign_to(self, model: nn.Module, sign: float = 1.0) -> None:
-        """Put `sign` times the gradients where optimizers look for them."""
-        parameters = dict(model.named_parameters())
-        for name, gradient in self.gradients.items():
-            parameters[name].grad = (sign * gradient).to(parameters[name].dtype)
+
+def squared_length(gradients: Mapping[str, Tensor]) -> float:
+    """Squared norm over all tensors, each summed in float32 or wider, together in float64."""
+    lengths = torch.stack([torch.linalg.vector_norm(g.float()) for g in gradients.values()])
+    return float(lengths.double().square().sum())
 
 
 class Tape:
@@ -133,7 +133,7 @@ def _group_gradients(factors: list[Factor], groups: int) -> tuple[Tensor, Tensor
         entries = first.rows * first.values.shape[2]
     if entries * groups <= FORMED_LIMIT:
         each = formed(factors)
-        return each.sum(0), each.flatten(1).square().sum(1)
+        return each.sum(0), torch.linalg.vector_norm(each.flatten(1), dim=1).square()
     joined = [f.regrouped(1) for f in factors]
     return formed(joined)[0], squared_norms(factors)
 

@@ -31,15 +31,17 @@ class Outer:
         steps, p, q = self.left.shape[1], self.left.shape[2], self.right.shape[2]
         if steps * (p + q) < p * q:
             return ((self.left @ self.left.mT) * (self.right @ self.right.mT)).sum((1, 2))
-        return self.formed().square().sum((1, 2))
+        return torch.linalg.vector_norm(self.formed().flatten(1), dim=1).square()
 
     def formed(self) -> Tensor:
         """(B, p, q)."""
         return self.left.mT @ self.right
 
     def scaled(self, coefficients: Tensor) -> Outer:
-        """Row b times coefficients[b]."""
-        return Outer(self.left * coefficients[:, None, None], self.right)
+        """Row b times coefficients[b], on the narrower side."""
+        if self.left.shape[2] <= self.right.shape[2]:
+            return Outer(self.left * coefficients[:, None, None], self.right)
+        return Outer(self.left, self.right * coefficients[:, None, None])
 
     def regrouped(self, groups: int) -> Outer:
         """Consecutive rows summed into `groups` rows."""

@@ -18,13 +18,15 @@ from torch import Tensor, nn
 from engines.language import rl_rollouts
 from engines.language.char_policy import Problem
 from engines.language.oblr_po.method import estimators, snr
-from engines.language.per_sample_norms import Tape, record
+from engines.language.per_sample_norms import Tape, record, squared_length
 from engines.language.per_sample_norms_proxies import correlation, head_input, head_norm, logit_proxy
 from engines.language.rl_models import Policy
 from engines.language.verifiers import Reward
 
 Matrix = NDArray[np.float64]
 NEEDS_WEIGHTS = ("optimal", "optimal in-group")
+PROXY_EVERY = 10
+"""Steps between two checks of a stand-in against the exact norm."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Settings:
 @dataclass(frozen=True)
 class StepInfo:
     """What one step saw; matrices are (N, G). `proxy` is the correlation of a stand-in weight with the exact one on
-    the first rows (NaN where weights are exact or not used); `seconds` by part."""
+    the first rows (every tenth step; else NaN, as where weights are exact or not used); `seconds` by part."""
 
     problems: list[Problem]
     rollout: rl_rollouts.Rollout
@@ -83,6 +85,7 @@ class Trainer:
     def __init__(self, policy: Policy, reward: Reward, settings: Settings) -> None:
         self.policy, self.reward, self.settings = policy, reward, settings
         self.state = snr.SnrState()
+        self.steps = 0
         self._frozen: nn.Module | None = None
         if settings.kl > 0 and not policy.adapters:
             self._frozen = policy.copy().model
@@ -112,6 +115,7 @@ class Trainer:
         )
         rho, rate = self._move(measured, work.gradients)
         clock.lap("update")
+        self.steps += 1
         return StepInfo(
             problems,
             rollout,
@@ -227,7 +231,7 @@ class Trainer:
             found = logit_proxy(logits, chosen, mask).double().cpu().numpy()
         else:
             found = part.lengths.astype(np.float64)
-        if np.isnan(work.proxy):
+        if np.isnan(work.proxy) and self.steps % PROXY_EVERY == 0:
             work.proxy = correlation(found[:64], tape.first_rows(64).squared_norms().double().cpu().numpy())
         return found
 
@@ -258,7 +262,7 @@ class Trainer:
             return rho, 0.0
         parameters = dict(self.policy.model.named_parameters())
         for name, gradient in gradients.items():
-            parameters[name].grad = (-gradient).to(parameters[name].dtype)
+            parameters[name].grad = gradient.neg_().to(parameters[name].dtype)
         for part in self.optimizer.param_groups:
             part["lr"] = rate
         self.optimizer.step()
@@ -284,7 +288,7 @@ class _Work:
 
     def squared_norm(self) -> float:
         """||g||^2."""
-        return float(sum(g.square().sum(dtype=torch.float64) for g in self.gradients.values()))
+        return squared_length(self.gradients) if self.gradients else 0.0
 
 
 class _Clock:

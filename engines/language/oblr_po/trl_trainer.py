@@ -26,7 +26,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from engines.language import rl_rollouts
 from engines.language.oblr_po.method import estimators, snr
-from engines.language.per_sample_norms import record
+from engines.language.per_sample_norms import record, squared_length
 from engines.language.per_sample_norms_proxies import correlation, head_input, head_norm, logit_proxy
 
 CHECKED_ROWS = 16
@@ -151,7 +151,7 @@ class OBLRTrainer(GRPOTrainer):
             norms.append(combined.group_squared_norms.double().cpu().numpy() * (size // group) ** 2)
             for name, gradient in combined.gradients.items():
                 total[name] = total[name] + gradient if name in total else gradient
-        square = float(sum(g.square().sum(dtype=torch.float64) for g in total.values()))
+        square = squared_length(total)
         return weights, _Gradient(advantages, centred, snr.measure(np.concatenate(norms), square))
 
     def _row_log_probs(self, model: nn.Module, part: rl_rollouts.Rollout) -> tuple[Tensor, Tensor, Tensor]:
