@@ -77,7 +77,9 @@ def workbench(make_workbench: Callable[..., Workbench]) -> Workbench:
 
 
 @pytest.fixture
-def run_cli(home: Path, plugin: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def run_cli(
+    home: Path, plugin: Path, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
     """Runs the command line in this process; answers its exit code, standard output and standard error."""
     from workbench.cli import main
 

@@ -32,7 +32,9 @@ def test_built_in_engines_are_ordered_by_family() -> None:
     catalog = Catalog.load()
     families = [engine.paper.family for engine in catalog.engines.values()]
     assert families == sorted(families, key=list(FAMILIES).index)
-    assert [engine for group in catalog.by_family().values() for engine in group] == list(catalog.engines.values())
+    assert [engine for group in catalog.by_family().values() for engine in group] == list(
+        catalog.engines.values()
+    )
 
 
 def test_a_broken_plug_in_is_told_and_the_others_work(

@@ -33,7 +33,9 @@ def test_a_wanted_device_is_taken_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(("visible", "count"), [(None, 2), ("", 0), ("-1", 0), ("1", 1), ("0,1,2", 2)])
-def test_gpus_are_counted_without_the_driver(monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int) -> None:
+def test_gpus_are_counted_without_the_driver(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, count: int
+) -> None:
     nodes = [environment.Path(f"/dev/{name}") for name in ("nvidia0", "nvidia1", "nvidiactl")]
     monkeypatch.setattr(environment.Path, "glob", lambda self, pattern: iter(nodes))
     if visible is None:

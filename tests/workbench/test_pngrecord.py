@@ -10,7 +10,9 @@ from PIL import Image
 from workbench.errors import NotOurPicture
 from workbench.pngrecord import KEYWORD, MAX_RECORD_BYTES, PngRecord, decode, encode
 
-RECORD = PngRecord("01abc", "fixture", {"rate": 0.1, "label": "näme ∞", "sizes": [1]}, 7, "smoke", "strip", 2.5)
+RECORD = PngRecord(
+    "01abc", "fixture", {"rate": 0.1, "label": "näme ∞", "sizes": [1]}, 7, "smoke", "strip", 2.5
+)
 PIXELS = np.arange(8 * 5 * 3, dtype=np.uint8).reshape(8, 5, 3)
 
 
@@ -40,7 +42,9 @@ def test_views_and_non_finite_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    "pixels", [PIXELS.astype(float), PIXELS[..., 0], PIXELS[..., :2], PIXELS[:0]], ids=["float", "flat", "two", "empty"]
+    "pixels",
+    [PIXELS.astype(float), PIXELS[..., 0], PIXELS[..., :2], PIXELS[:0]],
+    ids=["float", "flat", "two", "empty"],
 )
 def test_other_arrays_are_refused(pixels: Any) -> None:
     with pytest.raises(ValueError, match="uint8 of shape H x W x 3"):

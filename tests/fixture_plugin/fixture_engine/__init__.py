@@ -24,7 +24,9 @@ Mode = Literal[
 
 class FixtureParams(Params):
     steps: int = knob(6, title="Steps", help="How many steps are made (1 to 1,000,000).", ge=1, le=1_000_000)
-    rate: float = knob(0.5, title="Rate", help="Factor of each step, above 0 and at most 1.", gt=0, le=1, unit="1/step")
+    rate: float = knob(
+        0.5, title="Rate", help="Factor of each step, above 0 and at most 1.", gt=0, le=1, unit="1/step"
+    )
     pause_s: float = knob(0.0, title="Pause", help="Sleep in each step, 0 to 60 s.", ge=0, le=60, unit="s")
     mode: Mode = knob("plain", title="Mode", help="Which fault to make.")
     label: str = knob("näme", title="Label", help="Any text of at most 40 characters.", max_length=40)
@@ -67,7 +69,12 @@ def _run(params: FixtureParams, context: Context) -> Run:
             pixels = generator.integers(0, 255, (8, 12, 3), dtype=np.uint8)
             yield Picture("strip", step, pixels, "a frame")
             yield Picture("newest", step, pixels, keep=False)
-            yield Array("spectrum", step, generator.random((2, 3)), [Axis("row", ["a", "b"]), Axis("x", [0.0, 0.5, 1.0])])
+            yield Array(
+                "spectrum",
+                step,
+                generator.random((2, 3)),
+                [Axis("row", ["a", "b"]), Axis("x", [0.0, 0.5, 1.0])],
+            )
             yield Progress(step + 1, params.steps)
             if params.pause_s:
                 time.sleep(params.pause_s)
