@@ -65,6 +65,6 @@ def tuning_rows() -> list[list[str | float | bool]]:
 
 ADAPTED_RATE_NOTE = (
     "Each contender runs at its best learning rate of a grid (table below: 60 steps of AdamW, 8 prompts x 16 responses, "
-    "seeds 100 to 103, mean held-out accuracy of the last third). Rates of adaptive contenders are the largest rate, of "
+    "seeds 100 to 103, the four outside the default set 100 and 101; mean held-out accuracy of the last third). Rates of adaptive contenders are the largest rate, of "
     "which they use a share."
 )

@@ -14,22 +14,22 @@ from engines.language.oblr_po.baselines import ARMS, FIXED_BASELINES
 _ABSTRACT = "arXiv 2511.23310, abstract; the paper's figures could not be confirmed"
 
 CLAIMS = (
-    Claim("closed_form", "Two arms: the variance-optimal baseline is 1 - p, not p, and leaves no variance at all",
-          source="closed form", unit="largest error"),
-    Claim("bound", "The guaranteed gain of a step at the SNR rate holds for every policy and baseline of the bandit",
-          source="closed form and simulation", unit="smallest gain / bound"),
-    Claim("oracle", "The exact optimal baseline has less variance than the exact mean baseline at every checkpoint",
-          source=_ABSTRACT, unit="largest variance ratio"),
-    *(Claim(f"estimated_g{g}", f"The estimated optimal baseline has less variance than RLOO with {g} responses a prompt",
-            source=_ABSTRACT, unit="largest variance ratio") for g in (8, 16, 32)),
-    Claim("gain", "OBLR-PO learns more than RLOO, GRPO and REINFORCE at their tuned rates in the same number of steps",
-          source=_ABSTRACT, unit="held-out accuracy"),
-    Claim("stability", "OBLR-PO falls back from its best held-out accuracy less than every fixed-rate baseline",
-          source=_ABSTRACT, unit="largest fall"),
-    Claim("baseline_only", "The optimal baseline alone learns more than RLOO, each at its tuned fixed rate",
-          source="derived", unit="held-out accuracy"),
-    Claim("adaptivity", "The adaptive rate learns more than a fixed rate equal to its mean",
-          source="derived", unit="held-out accuracy"),
+    Claim("closed_form", "Two arms: the variance-optimal baseline is 1 - p, not p, and leaves no variance at all (largest error)",
+          source="closed form"),
+    Claim("bound", "The guaranteed gain of a step at the SNR rate holds for every policy and baseline of the bandit (smallest gain / bound)",
+          source="closed form and simulation", ),
+    Claim("oracle", "The exact optimal baseline has less variance than the exact mean baseline at every checkpoint (largest ratio)",
+          source=_ABSTRACT, ),
+    *(Claim(f"estimated_g{g}", f"The estimated optimal baseline has less variance than RLOO with {g} responses a prompt (largest ratio)",
+            source=_ABSTRACT, ) for g in (8, 16, 32)),
+    Claim("gain", "OBLR-PO learns more than RLOO, GRPO and REINFORCE at their tuned rates in the same number of steps (held-out accuracy)",
+          source=_ABSTRACT, ),
+    Claim("stability", "OBLR-PO falls back from its best held-out accuracy less than every fixed-rate baseline (largest fall)",
+          source=_ABSTRACT, ),
+    Claim("baseline_only", "The optimal baseline alone learns more than RLOO, each at its tuned fixed rate (held-out accuracy)",
+          source="derived", ),
+    Claim("adaptivity", "The adaptive rate learns more than a fixed rate equal to its mean (held-out accuracy)",
+          source="derived", ),
 )  # fmt: skip
 
 Accuracy = NDArray[np.float64]

@@ -62,6 +62,8 @@ def main() -> None:
     stored = json.loads(out.read_text()) if out.exists() else {}
     if stored.get("settings") != settings:  # other settings: start anew
         stored = {"settings": settings, "grid": {}}
+    for key in stored.pop("two_seeds", []):  # done with the first two seeds only: do them again
+        stored["grid"].pop(key, None)
     for key, arm in ARMS.items():
         if key == "matched":
             continue
