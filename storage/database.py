@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
 from storage.errors import DatabaseBusy, DiskFull, StorageError
 
@@ -139,7 +139,11 @@ class Database:
             try:
                 with engine.begin() as connection:
                     return work(connection)
-            except DBAPIError as error:
+            except OverflowError as error:
+                raise StorageError("A number does not fit into 64 bits and cannot be recorded.") from error
+            except StatementError as error:
+                if isinstance(error.orig, StorageError):  # a column type refused a value
+                    raise error.orig from error
                 if not _is_busy(error):
                     raise self._translated(error) from error
                 if time.monotonic() > deadline:
@@ -149,7 +153,7 @@ class Database:
             time.sleep(pause_s * random.uniform(0.5, 1.5))  # unequal pauses: two losers must not meet again
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def _translated(self, error: DBAPIError) -> StorageError:
+    def _translated(self, error: StatementError) -> StorageError:
         original: Any = error.orig
         code = getattr(original, "sqlite_errorcode", 0)
         is_full = code == sqlite3.SQLITE_FULL or getattr(original, "sqlstate", None) == _FULL_STATE
@@ -167,7 +171,7 @@ class Database:
         return folder is not None and folder.exists() and shutil.disk_usage(folder).free < NO_ROOM_BYTES
 
 
-def _is_busy(error: DBAPIError) -> bool:
+def _is_busy(error: StatementError) -> bool:
     original: Any = error.orig
     return (
         getattr(original, "sqlite_errorcode", 0) & 0xFF in _BUSY_CODES

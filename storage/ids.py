@@ -13,7 +13,7 @@ _PATTERN = re.compile(r"[0-9a-z]{26}")
 
 def new_id(now_s: float | None = None) -> str:
     """A fresh id: 48 bits of Unix milliseconds, then 80 random bits, as 26 characters."""
-    milliseconds = int((time.time() if now_s is None else now_s) * 1000) & ((1 << _TIME_BITS) - 1)
+    milliseconds = round((time.time() if now_s is None else now_s) * 1000) & ((1 << _TIME_BITS) - 1)
     number = (milliseconds << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS)
     return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(5 * (_LENGTH - 1), -1, -5))
 

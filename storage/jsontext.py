@@ -17,6 +17,21 @@ _FLOAT, _PLAIN = "$float", "$plain"
 _NAMES = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
+class Encoded(str):
+    """JSON text that `dumps` made already: a column takes it as it is."""
+
+    __slots__ = ()
+
+
+def encoded(value: Any) -> Encoded:
+    """`value` as JSON text now, so that it may change later, and so that a bad one is refused where it is given.
+
+    Raises:
+        StorageError: like `dumps`.
+    """
+    return Encoded(dumps(value))
+
+
 def dumps(value: Any) -> str:
     """`value` as compact JSON text in a fixed form (keys sorted), so that equal values have equal text.
 

@@ -68,7 +68,7 @@ def _conditions(query: RunQuery) -> list[ColumnElement[bool]]:
     if query.engines:
         conditions.append(RUN.c.engine.in_(query.engines))
     if query.statuses:
-        conditions.append(RUN.c.status.in_([Status(status) for status in query.statuses]))
+        conditions.append(RUN.c.status.in_([Status.named(status) for status in query.statuses]))
     for name in ("owner", "parent_id", "preset", "seed"):
         if (value := getattr(query, name)) is not None:
             conditions.append(RUN.c[name] == value)

@@ -188,7 +188,7 @@ class Store:
             RunNotFound: no run has this id.
             StorageError: the status is not a final one.
         """
-        final = Status(status)
+        final = Status.named(status)
         return self.database.write(
             lambda connection: runs.finish_run(connection, run_id, final, error, error_kind)
         )

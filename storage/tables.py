@@ -30,6 +30,7 @@ from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
 from storage import jsontext
+from storage.errors import StorageError
 
 
 class Status(StrEnum):
@@ -41,6 +42,17 @@ class Status(StrEnum):
     failed = "failed"
     cancelled = "cancelled"
     interrupted = "interrupted"
+
+    @classmethod
+    def named(cls, name: str) -> Status:
+        """The status of this name.
+
+        Raises:
+            StorageError: there is none.
+        """
+        if name not in cls.__members__:
+            raise StorageError(f"{name!r} is not a status; there are {', '.join(cls.__members__)}.")
+        return cls[name]
 
     @property
     def is_over(self) -> bool:
@@ -85,7 +97,9 @@ class StoredJson(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        return None if value is None else jsontext.dumps(value)
+        if value is None or isinstance(value, jsontext.Encoded):
+            return value
+        return jsontext.dumps(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
         return None if value is None else jsontext.loads(value)

@@ -24,6 +24,7 @@ from storage.blobs import content_of
 from storage.database import Database
 from storage.errors import RunNotFound, StorageError
 from storage.flush import Batch, write_batch
+from storage.jsontext import encoded
 from storage.series import CHUNK_POINTS, Tail, unpacked
 from storage.tables import ALERT, ARRAY, CHUNK, CLAIM, FILE, PICTURE, RUN, SERIES, TABLE, TEXT, storable
 from storage.values import Cell
@@ -137,7 +138,7 @@ class Writer:
             "step": float(step),
             "keep": keep,
             "shape": list(values.shape),
-            "axes": named,
+            "axes": encoded(named),
         }
         content = None if len(npy) <= INLINE_BYTES else content_of(npy)
         row |= {"inline": None if content else zlib.compress(npy), "hash": content and content.hash}
@@ -146,12 +147,18 @@ class Writer:
             self._batch.add_frame(ARRAY, row, content, "application/x-npy")
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
-        """A small table; takes the place of the one before of its name."""
-        self._named(TABLE, "name", name, columns=list(columns), rows=[list(row) for row in rows])
+        """A small table; takes the place of the one before of its name.
+
+        Raises:
+            StorageError: a cell is not text, a number, a boolean or None.
+        """
+        self._named(
+            TABLE, "name", name, columns=encoded(list(columns)), rows=encoded([list(row) for row in rows])
+        )
 
     def text(self, name: str, value: str) -> None:
         """A named text; takes the place of the one before of its name."""
-        self._named(TEXT, "name", name, value=value)
+        self._named(TEXT, "name", name, value=str(value))
 
     def claim(
         self,
@@ -165,8 +172,11 @@ class Writer:
         unit: str = "",
     ) -> None:
         """What became of a claim of the paper; takes the place of an earlier verdict on it."""
-        judged = {"measured": measured, "baseline": baseline, "holds": None if holds is None else bool(holds)}
-        self._named(CLAIM, "key", key, statement=statement, paper=paper, **judged, detail=detail, unit=unit)
+        row: dict[str, Any] = {"statement": statement, "paper": paper, "detail": detail, "unit": unit}
+        row["measured"] = None if measured is None else float(measured)
+        row["baseline"] = None if baseline is None else float(baseline)
+        row["holds"] = None if holds is None else bool(holds)
+        self._named(CLAIM, "key", key, **row)
 
     def alert(self, name: str, step: float, message: str) -> None:
         """Something that the reader must know."""
@@ -273,7 +283,7 @@ class Writer:
         return self._database.read(look)
 
     def _curve(self, series: str, name: str) -> Tail:
-        """The tail of a curve seen for the first time by this writer: empty, or what is stored already."""
+        """The tail of a curve that this writer does not know (under this spelling): as it is stored, or empty."""
         key = (storable(series), storable(name))
         if key in self._curves:
             return self._curves[key]
@@ -291,7 +301,7 @@ class Writer:
             for column in ("steps", "times", "values"):
                 getattr(curve, column).extend(unpacked([row[column] or b""]))
             curve.durable = len(curve.values)
-        self._curves[key] = self._curves[(series, name)] = curve
+        self._curves[key] = curve
         return curve
 
 

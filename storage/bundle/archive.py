@@ -80,10 +80,16 @@ class ArchiveWriter:
                 target.write(block)
         self._checksums[name] = digest.hexdigest()
 
-    def close(self) -> None:
-        """Write the checksums, and the end of the zip."""
-        data = jsontext.dumps(self._checksums).encode()
-        self._zip.writestr(_member(CHECKSUMS), data, _compression(data))
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        """Write the checksums, unless the block failed, and the end of the zip."""
+        if kind is None:
+            data = jsontext.dumps(self._checksums).encode()
+            self._zip.writestr(_member(CHECKSUMS), data, _compression(data))
         self._zip.close()
 
 
@@ -172,12 +178,10 @@ def _check_names(members: list[zipfile.ZipInfo], limits: Limits) -> None:
         name = info.orig_filename
         if name.startswith("/") or "\\" in name or ":" in name or ".." in name.split("/"):
             raise BundleRefused(f"The bundle holds a member whose name leads out of it: {name[:80]!r}.")
-        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise BundleRefused(
-                f"The bundle holds {name[:80]!r}, which is a link or a device and not a file."
-            )
         if not _MEMBER.fullmatch(name):
             raise BundleRefused(f"The bundle holds a member that does not belong there: {name[:80]!r}.")
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise BundleRefused(f"The bundle holds {name}, which is a link or a device and not a file.")
         if name in seen:
             raise BundleRefused(f"The bundle holds {name} twice.")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):

@@ -38,9 +38,12 @@ def to_parquet(curves: Sequence[CurveEntry], points: Sequence[Points]) -> bytes:
     counts = [entry.count for entry in curves]
     columns: dict[str, Any] = {}
     for label in _LABELS:
-        names = pa.array([getattr(entry, label) for entry in curves], pa.string())
+        # Each name once: pyarrow writes a dictionary with repeated entries differently from time to time.
+        names = sorted({getattr(entry, label) for entry in curves})
+        number_of = {name: number for number, name in enumerate(names)}
+        numbers = np.array([number_of[getattr(entry, label)] for entry in curves], dtype=np.int32)
         columns[label] = pa.DictionaryArray.from_arrays(
-            np.repeat(np.arange(len(curves), dtype=np.int32), counts), names
+            np.repeat(numbers, counts), pa.array(names, pa.string())
         )
     for number in _NUMBERS:
         parts = [getattr(part, f"{number}s") for part in points]

@@ -54,8 +54,8 @@ def export_bundle(
     _check_limits(document, limits or Limits())
     temporary = Path(f"{path}.{secrets.token_hex(8)}.part")
     try:
-        with translated("exported"), temporary.open("wb") as target:
-            _write(store, document, parts, ArchiveWriter(target))
+        with translated("exported"), temporary.open("wb") as target, ArchiveWriter(target) as archive:
+            _write(store, document, parts, archive)
         with translated("exported"):
             os.replace(temporary, path)
     finally:
@@ -104,7 +104,6 @@ def _write(store: Store, document: Document, parts: Sequence[RunParts], archive:
         else:
             with store.artifacts.open(artifact.hash) as stream:
                 archive.add_stream(name, stream, artifact.size)
-    archive.close()
 
 
 def _check_limits(document: Document, limits: Limits) -> None:
