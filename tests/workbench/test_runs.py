@@ -166,7 +166,7 @@ def test_delete(workbench: Workbench) -> None:
     workbench.delete(queued.id)
     running = workbench.create("fixture")
     workbench.store.claim_run(running.id, "elsewhere/1")
-    with pytest.raises(RunIsActive, match="is still running. Stop it first"):
+    with pytest.raises(RunIsActive, match="is still running"):
         workbench.delete(running.id)
     assert workbench.runs().total == 1
 
