@@ -13,7 +13,9 @@ from pydantic.fields import FieldInfo
 from engines.contract import Engine, Params, upload_fields
 from engines.validation import field_bounds
 
-Kind = Literal["slider", "number", "text", "lines", "segments", "select", "checks", "switch", "file", "hidden"]
+Kind = Literal[
+    "slider", "number", "text", "lines", "segments", "select", "checks", "switch", "file", "hidden"
+]
 
 SEGMENT_CHARACTERS = 34
 """A Literal becomes a row of segments while its labels fit the form's column, a select box otherwise."""
@@ -71,7 +73,9 @@ def plain(value: Any) -> Any:
 
 def preset_values(engine: Engine, preset: str) -> dict[str, Any]:
     """All values of the form under a preset: the defaults, and the preset's over them."""
-    values = {name: info.get_default(call_default_factory=True) for name, info in engine.params.model_fields.items()}
+    values = {
+        name: info.get_default(call_default_factory=True) for name, info in engine.params.model_fields.items()
+    }
     values.update(engine.preset(preset))
     return {name: plain(value) for name, value in values.items()}
 

@@ -54,7 +54,10 @@ TONES = {
 def variables() -> str:
     """The --wb-* variables of both schemes as CSS."""
     blocks = []
-    for scheme, selector in (("light", ":root, body"), ("dark", ":root.dark, body.dark, body.dark .gradio-container")):
+    for scheme, selector in (
+        ("light", ":root, body"),
+        ("dark", ":root.dark, body.dark, body.dark .gradio-container"),
+    ):
         palette = SCHEMES[scheme]  # type: ignore[index]
         values = {**palette, **TONES[scheme], "surface": palette["paper"], "page": PAGE[scheme]}
         lines = "".join(f"--wb-{name}: {colour}; " for name, colour in values.items())
@@ -93,10 +96,12 @@ def head() -> str:
         for name in ("source-sans-3-latin-wght-normal.woff2", "jetbrains-mono-latin-wght-normal.woff2")
     )
     return (
-        '<link rel="icon" type="image/svg+xml" href="wb/icon.svg">'
+        '<link rel="icon" type="image/svg+xml" href="wb/icon.svg"><script async src="wb/plotly.min.js"></script>'
         '<meta name="description" content="Machine-learning papers that run: a method beside its baselines, live.">'
         f"{fonts}"
-        "<script>try { const chosen = localStorage.getItem('wb-scheme');"
+        # A page that was asked for by address does not show Home first.
+        "<script>if (/[?&](run|engine|compare|view)=/.test(location.search)) document.documentElement.dataset.arriving = '1';"
+        " try { const chosen = localStorage.getItem('wb-scheme');"
         " if (chosen) document.body.classList.toggle('dark', chosen === 'dark'); } catch (refused) {"
         " console.info('This browser keeps no settings for this page.'); }</script>"
     )
@@ -119,9 +124,14 @@ def theme() -> gr.themes.Base:
         spacing_size=gr.themes.Size(
             name="wb", xxs="1px", xs="2px", sm="4px", md="6px", lg="8px", xl="10px", xxl="16px"
         ),
-        radius_size=gr.themes.Size(name="wb", xxs="2px", xs="3px", sm="4px", md="6px", lg="6px", xl="8px", xxl="10px"),
+        radius_size=gr.themes.Size(
+            name="wb", xxs="2px", xs="3px", sm="4px", md="6px", lg="6px", xl="8px", xxl="10px"
+        ),
     )
     made.name = "paper-workbench"
+    # Not `css=`: Gradio prefixes every selector of that with its container, and :root, dialog and @font-face
+    # stop working. The theme's stylesheet is loaded as it is, and before the page is shown.
+    made.custom_css = styles()
     return made.set(**_surfaces(), **_controls(), **_buttons())
 
 
@@ -134,22 +144,28 @@ def _both(names: str, value: str) -> dict[str, str]:
 
 def _surfaces() -> dict[str, str]:
     return {
-        **_both("body_background_fill background_fill_secondary", "var(--wb-page)"),
+        # Plain colours here: the first paint comes before the variables are there.
+        "body_background_fill": PAGE["light"],
+        "body_background_fill_dark": PAGE["dark"],
+        "body_text_color": SCHEMES["light"]["ink"],
+        "body_text_color_dark": SCHEMES["dark"]["ink"],
+        **_both("background_fill_secondary", "var(--wb-page)"),
         **_both(
             "background_fill_primary block_background_fill panel_background_fill stat_background_fill "
             "table_even_background_fill table_odd_background_fill block_label_background_fill",
             "var(--wb-surface)",
         ),
-        **_both(
-            "body_text_color block_title_text_color accordion_text_color table_text_color", "var(--wb-ink)"
-        ),
+        **_both("block_title_text_color accordion_text_color table_text_color", "var(--wb-ink)"),
         **_both("body_text_color_subdued block_info_text_color block_label_text_color", "var(--wb-muted)"),
-        **_both("border_color_primary block_border_color panel_border_color table_border_color", "var(--wb-grid)"),
+        **_both(
+            "border_color_primary block_border_color panel_border_color table_border_color", "var(--wb-grid)"
+        ),
         **_both("block_label_border_color", "transparent"),
         **_both("color_accent_soft table_row_focus code_background_fill", "var(--wb-accent-soft)"),
         **_both("border_color_accent border_color_accent_subdued loader_color", "var(--wb-accent)"),
         **_both(
-            "link_text_color link_text_color_active link_text_color_hover link_text_color_visited", "var(--wb-accent)"
+            "link_text_color link_text_color_active link_text_color_hover link_text_color_visited",
+            "var(--wb-accent)",
         ),
         **_both("error_background_fill", "var(--wb-bad-soft)"),
         **_both("error_border_color error_text_color error_icon_color", "var(--wb-bad)"),

@@ -1,0 +1,260 @@
+"""The page: Home, a tab for each family of engines, the Library; its one wire, one ear and one timer."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+from starlette.routing import Route
+
+from engines.contract import FAMILIES, Engine
+from ui import api, engine_tab, home, serving, theme
+from ui.address import Target
+from ui.page import Answer, Page, numbered
+from workbench.runs import Workbench
+
+TICK_S = 0.7
+"""Between two looks at the store while something runs."""
+SUN = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.2" stroke-width="1.4"/><path d="M8 2.8a5.2 5.2 0 0 1 0 10.4z"/></svg>'
+
+
+def owner_of(request: Any) -> str:
+    """Who is at the page. Everybody who can reach a workbench of one's own is its owner."""
+    return "local"
+
+
+def build(workbench: Workbench, *, demo: bool = False) -> gr.Blocks:
+    """The whole page as Blocks; nothing is served and nothing runs yet."""
+    page = Page(workbench, demo=demo)
+    with gr.Blocks(title="Paper Workbench", analytics_enabled=False, fill_width=True) as blocks:
+        wire, ear = _wire(), _ear()
+        timer = gr.Timer(TICK_S, active=False)
+        tabs, inner = _layout(page, workbench, demo)
+        _events(page, blocks, wire, ear, timer, tabs, inner)
+        api.build(workbench, owner_of, demo=demo)
+    return blocks
+
+
+def serve(
+    workbench: Workbench,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = 7860,
+    share: bool = False,
+    demo: bool = False,
+    announce: Callable[[str], None] = print,
+) -> None:
+    """Serve the page until the process is asked to end (Ctrl+C, SIGTERM); says its address once it answers.
+
+    With `port` None the first free one from 7860 on is taken; `share` opens Gradio's tunnel."""
+    blocks = build(workbench, demo=demo)
+    workbench.look_around()
+    stopping = threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, stack: stopping.set())
+    _, local_url, share_url = launch(blocks, workbench, host=host, port=port, share=share, demo=demo)
+    announce(f"Paper Workbench: {share_url or local_url}")
+    try:
+        stopping.wait()
+    except KeyboardInterrupt:
+        announce("Stopping. Runs that are under way are marked interrupted.")
+    finally:
+        blocks.close(verbose=False)
+
+
+def launch(
+    blocks: gr.Blocks,
+    workbench: Workbench,
+    *,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    share: bool = False,
+    demo: bool = False,
+) -> tuple[Any, str, str | None]:
+    """Start serving in a thread: the FastAPI app, the local address, the shared one."""
+    blocks.queue(default_concurrency_limit=8)
+    return blocks.launch(
+        server_name=host,
+        server_port=port,
+        share=share,
+        prevent_thread_lock=True,
+        quiet=True,
+        show_error=False,
+        footer_links=[],
+        run_history=False,
+        enable_monitoring=False,
+        pwa=False,
+        ssr_mode=False,
+        favicon_path=str(theme.STATIC / "icon.svg"),
+        max_file_size=serving.MAX_UPLOAD_BYTES[demo],
+        app_kwargs={"routes": routes(workbench, demo=demo)},
+        theme=theme.theme(),
+        head=theme.head(),
+    )
+
+
+def routes(workbench: Workbench, *, demo: bool = False) -> list[Route]:
+    """Our own addresses under wb/: files, artifacts, uploads, and what the Library exports."""
+    found = serving.routes(workbench, demo=demo)
+    if importlib.util.find_spec("ui.library") is not None:
+        from ui import library
+
+        found += library.routes(workbench, owner_of)
+    return found
+
+
+def _wire() -> gr.HTML:
+    """The line to the server: js asks through its events `act` and `go`, answers come as its value."""
+    return gr.HTML(
+        html_template="",
+        js_on_load="window.wb.mountWire(element, trigger, props, watch, ['act', 'go']);",
+        head=theme.script_tag(),
+        apply_default_css=False,
+        elem_id="wb-wire",
+    )
+
+
+def _ear() -> gr.HTML:
+    """What the timer brings."""
+    return gr.HTML(
+        html_template="",
+        js_on_load="window.wb.mountEar(props, watch);",
+        head=theme.script_tag(),
+        apply_default_css=False,
+        elem_id="wb-ear",
+    )
+
+
+def _layout(page: Page, workbench: Workbench, demo: bool) -> tuple[gr.Tabs, dict[str, gr.Tabs]]:
+    """Brand, notice and tabs; answers the tabs of families and, by family, the tabs of engines."""
+    brand = '<a data-wb href="?"><img src="wb/icon.svg" alt="" width="22" height="22"><span>Paper Workbench</span></a>'
+    gr.HTML(brand, elem_id="wb-brand", apply_default_css=False, js_on_load=None)
+    gr.HTML(
+        f'<button type="button" class="wb-icon" title="Light or dark" aria-label="Switch between light and dark">{SUN}</button>',
+        elem_id="wb-scheme",
+        js_on_load="window.wb.mountScheme(element);",
+        head=theme.script_tag(),
+        apply_default_css=False,
+    )
+    gr.HTML(
+        '<div id="wb-page-notice" class="wb-notice" role="alert" hidden></div>',
+        elem_id="wb-page-notice-place",
+        apply_default_css=False,
+        js_on_load=None,
+    )
+    inner: dict[str, gr.Tabs] = {}
+    with gr.Tabs(elem_id="wb-tabs", overflow_behavior="wrap") as tabs:
+        with gr.Tab("Home", id="home"):
+            gr.HTML(
+                home.markup(workbench),
+                elem_id="wb-home",
+                js_on_load="window.wb.mountHome(element);",
+                head=theme.script_tag(),
+                apply_default_css=False,
+            )
+        for family, engines in workbench.catalog.by_family().items():
+            with gr.Tab(FAMILIES[family], id=family):
+                inner[family] = _family(page, engines, demo)
+        if importlib.util.find_spec("ui.library") is not None:
+            from ui import library
+
+            with gr.Tab("Library", id="library"):
+                gr.HTML(
+                    '<div data-place="?view=library" class="wb-off">Library</div>',
+                    js_on_load="window.wb.observePlace(element.firstElementChild);",
+                    head=theme.script_tag(),
+                    apply_default_css=False,
+                )
+                library.build(workbench)
+    return tabs, inner
+
+
+def _family(page: Page, engines: list[Engine], demo: bool) -> gr.Tabs:
+    with gr.Tabs(elem_classes="wb-engines", overflow_behavior="wrap") as tabs:
+        for engine in engines:
+            with gr.Tab(engine.paper.short, id=engine.key):
+                engine_tab.build(engine, page.view(engine.key), demo=demo)
+    return tabs
+
+
+def _events(
+    page: Page,
+    blocks: gr.Blocks,
+    wire: gr.HTML,
+    ear: gr.HTML,
+    timer: gr.Timer,
+    tabs: gr.Tabs,
+    inner: dict[str, gr.Tabs],
+) -> None:
+    """Four private events: what the reader does, addresses, the first address, and the tick."""
+    private: dict[str, Any] = {
+        "api_visibility": "private",
+        "show_progress": "hidden",
+        "queue": False,
+        "trigger_mode": "multiple",
+    }
+
+    def act(event: gr.EventData, request: gr.Request) -> list[Any]:
+        asked = event._data
+        answer = page.act(asked, owner_of(request))
+        return [numbered(answer, _id(asked)), _timer(answer)]
+
+    def go(event: gr.EventData, request: gr.Request) -> list[Any]:
+        asked = event._data
+        answer = page.go(str(asked.get("search") or ""), owner_of(request))
+        return [numbered(answer, _id(asked)), _timer(answer), *_places(answer, workbench_family(page), inner)]
+
+    def arrive(search: Any, request: gr.Request) -> list[Any]:
+        answer = page.go(search if isinstance(search, str) else "", owner_of(request))
+        if answer.place is None or answer.place.kind == "home":
+            answer.messages += page.act({"do": "home"}, owner_of(request)).messages
+        answer.messages.append({"kind": "arrived"})
+        return [numbered(answer), _timer(answer), *_places(answer, workbench_family(page), inner)]
+
+    def tick(followed: Any) -> list[Any]:
+        answer = page.tick(followed)
+        return [
+            {**numbered(answer), "live": answer.messages, "active": bool(answer.timer)},
+            _timer(answer, keep=True),
+        ]
+
+    places = [tabs, *inner.values()]
+    wire.act(act, None, [wire, timer], **private)
+    wire.go(go, None, [wire, timer, *places], **private)
+    blocks.load(arrive, wire, [wire, timer, *places], js="() => [window.location.search]", **private)
+    following = "() => [window.wb ? window.wb.following() : []]"
+    timer.tick(tick, ear, [ear, timer], js=following, **{**private, "trigger_mode": "once"})
+
+
+def workbench_family(page: Page) -> dict[str, str]:
+    """The family of each engine."""
+    return {key: engine.paper.family for key, engine in page.workbench.catalog.engines.items()}
+
+
+def _id(asked: Any) -> int:
+    found = asked.get("id") if isinstance(asked, dict) else None
+    return found if isinstance(found, int) else 0
+
+
+def _timer(answer: Answer, *, keep: bool = False) -> Any:
+    """The timer as the answer wants it; with `keep` a running one is left alone, so that it does not start its
+    interval anew at each tick."""
+    if answer.timer is None or (keep and answer.timer):
+        return gr.skip()
+    return gr.Timer(active=answer.timer)
+
+
+def _places(answer: Answer, families: dict[str, str], inner: dict[str, gr.Tabs]) -> list[Any]:
+    """Which tab of families is selected, and which engine in each family."""
+    place: Target | None = answer.place
+    if place is None:
+        return [gr.skip()] * (1 + len(inner))
+    if place.kind != "engine":
+        return [gr.Tabs(selected=place.kind), *[gr.skip()] * len(inner)]
+    family = families[place.engine]
+    chosen = [gr.Tabs(selected=place.engine) if name == family else gr.skip() for name in inner]
+    return [gr.Tabs(selected=family), *chosen]

@@ -1,0 +1,98 @@
+"""What a page is sent of a run: everything newer than the version it has, and nothing else.
+
+Reads the record, never the engine: a run of another machine, an imported one and one that is under way
+right here give the same patches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engines.contract import Engine
+from storage import Changes, Record, RunQuery, Status
+from ui import live_parts, live_pictures, live_stage, live_status
+from ui.views import FigureSpec, View
+from workbench.runs import Workbench
+
+logger = logging.getLogger(__name__)
+
+
+def patch(workbench: Workbench, engine: Engine, view: View, run_id: str, since: int) -> dict[str, Any]:
+    """The message for the engine's stage. `since` is the version that the page has, 0 for none.
+
+    Raises UnknownRun."""
+    # The run's row is read before its changes: should it end in between, the end is told by the next patch,
+    # after which nothing is asked any more.
+    record = workbench.record(run_id)
+    changes = record.changes(since)
+    is_over = Status(record.run.status).is_over
+    html, tone = live_status.ending(record.run)
+    message: dict[str, Any] = {
+        "kind": "live",
+        "engine": engine.key,
+        "run": run_id,
+        "since": since,
+        "version": changes.version,
+        "over": is_over,
+        "status": _status(workbench, record),
+        "notice": html,
+        "tone": tone,
+    }
+    if since == 0 or changes:
+        message.update(_parts(record, engine, view, changes, since))
+    if since == 0 or changes.claims or is_over:
+        message["claims"] = live_parts.claims(engine.claims, record.claims(), is_over=is_over)
+    return message
+
+
+def _status(workbench: Workbench, record: Record) -> dict[str, Any]:
+    run = record.run
+    state = Status(run.status)
+    position = workbench.store.queue_position(run.id) if state is Status.queued else None
+    other = compared_run(workbench, record) if state.is_over else ""
+    return live_status.status_line(run, position=position, other=other)
+
+
+def compared_run(workbench: Workbench, record: Record) -> str:
+    """The newest other finished run of the same engine and owner, empty where there is none."""
+    run = record.run
+    query = RunQuery(engines=(run.engine,), statuses=(Status.finished,), owner=run.owner, limit=2)
+    return next((row.run.id for row in workbench.runs(query).rows if row.run.id != run.id), "")
+
+
+def _parts(record: Record, engine: Engine, view: View, changes: Changes, since: int) -> dict[str, Any]:
+    every = since == 0
+    specs = view.specs(record.run.params, record)
+    parts: dict[str, Any] = {"figures": _figures(specs, record, changes, every)}
+    if every or (view.found is not None and (changes.series or changes.arrays)):
+        parts["frames"] = [{"key": spec.key, "html": live_stage.frame(spec)} for spec in specs]
+    if every or changes.pictures:
+        changed = None if every else changes.pictures
+        parts["pictures"] = live_pictures.groups(record.pictures(), view.pictures, changed=changed)
+    if every or changes.tables:
+        found = record.tables()
+        parts["tables"] = live_parts.tables(found, view.table_names(found))
+    if every or changes.texts:
+        parts["texts"] = live_parts.texts(record.texts())
+    if every or changes.alerts:
+        parts["alerts"] = live_parts.alerts(record.alerts())
+    if every or changes.files:
+        parts["files"] = live_parts.files(record.files())
+    return parts
+
+
+def _figures(specs: Sequence[FigureSpec], record: Record, changes: Changes, every: bool) -> Mapping[str, Any]:
+    found = {}
+    for spec in specs:
+        if not every and not spec.wants(changes):
+            continue
+        try:
+            figure = spec.build(record)
+        except Exception:
+            # One figure that cannot be drawn (a plug-in's, say) must not take the page of the run with it.
+            logger.exception("Figure %s of run %s could not be built", spec.key, record.run_id)
+            continue
+        if figure["data"]:
+            found[spec.key] = figure
+    return found

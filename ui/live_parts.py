@@ -1,0 +1,141 @@
+"""Tables, texts, alerts, files and claims of a run as HTML. Everything recorded is escaped here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+from urllib.parse import quote
+
+from engines.contract import Claim
+from storage import AlertRow, ClaimRow, FileInfo, TableData
+from ui.live_words import is_number, number, size, title
+
+MAX_ALERTS = 8
+MAX_ROWS = 200
+
+
+def tables(found: Mapping[str, TableData], order: Sequence[str] = ()) -> str:
+    """All tables, those of `order` first."""
+    names = [name for name in order if name in found] + [name for name in found if name not in order]
+    return "".join(
+        f'<section class="wb-block"><h3>{escape(title(name))}</h3>{table(found[name].columns, found[name].rows)}</section>'
+        for name in names
+    )
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """One table; a column of numbers stands right in figures of equal width, the full value on hover."""
+    numeric = [
+        any(is_number(row[at]) for row in rows) and all(row[at] is None or is_number(row[at]) for row in rows)
+        for at in range(len(columns))
+    ]
+    marks = ['class="num"' if flag else "" for flag in numeric]
+    head = "".join(
+        f"<th {mark} scope='col'>{escape(title(str(name)))}</th>"
+        for name, mark in zip(columns, marks, strict=True)
+    )
+    body = "".join(
+        f"<tr>{''.join(_cell(value, mark) for value, mark in zip(row, marks, strict=True))}</tr>"
+        for row in rows[:MAX_ROWS]
+    )
+    more = (
+        f'<p class="wb-help">{len(rows) - MAX_ROWS} more rows are in the export.</p>'
+        if len(rows) > MAX_ROWS
+        else ""
+    )
+    return (
+        f'<div class="wb-scroll" tabindex="0" role="region" aria-label="Table"><table class="wb-table"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>{more}"
+    )
+
+
+def _cell(value: Any, mark: str) -> str:
+    if value is None:
+        return f"<td {mark}>–</td>"
+    if is_number(value):
+        return f'<td {mark} title="{escape(repr(value))}">{number(value)}</td>'
+    return f"<td {mark}>{escape('yes' if value is True else 'no' if value is False else str(value))}</td>"
+
+
+def texts(found: Mapping[str, str]) -> str:
+    """Named texts, one paragraph each."""
+    return "".join(f"<p><b>{escape(title(name))}.</b> {escape(value)}</p>" for name, value in found.items())
+
+
+def alerts(found: Sequence[AlertRow]) -> str:
+    """The newest alerts, and how many came before; an alert that repeats stands once with its newest step."""
+    newest: dict[tuple[str, str], AlertRow] = {}
+    for alert in found:
+        newest.pop((alert.name, alert.message), None)
+        newest[(alert.name, alert.message)] = alert
+    shown = list(newest.values())[-MAX_ALERTS:]
+    lines = "".join(
+        f'<li><span>{escape(alert.message)}</span><span class="wb-mono">step {number(alert.step)}</span></li>'
+        for alert in reversed(shown)
+    )
+    hidden = len(newest) - len(shown)
+    rest = f"<li><span>{hidden} earlier alerts are in the record.</span></li>" if hidden else ""
+    return f'<ul class="wb-alerts" aria-label="Alerts">{lines}{rest}</ul>' if lines else ""
+
+
+def files(found: Sequence[FileInfo]) -> str:
+    """Links to the result files."""
+    lines = "".join(
+        f'<li><a href="wb/artifact/{escape(file.hash)}?name={quote(file.filename)}" download="{escape(file.filename)}">{escape(file.filename)}</a>'
+        f"<span>{escape(', '.join(part for part in (file.caption, size(file.size)) if part))}</span></li>"
+        for file in found
+    )
+    return (
+        f'<section class="wb-block"><h3>Files</h3><ul class="wb-files">{lines}</ul></section>'
+        if lines
+        else ""
+    )
+
+
+def claims(declared: Sequence[Claim], found: Sequence[ClaimRow], *, is_over: bool) -> str:
+    """The claims table: each statement with the paper's figure, what was measured here, and the verdict.
+
+    Before the end of a run, and without one, every declared claim stands there undecided."""
+    checked = {row.key: row for row in found}
+    rows = "".join(_claim(claim, checked.pop(claim.key, None), is_over) for claim in declared)
+    for row in checked.values():
+        rows += _claim(Claim(row.key, row.statement, row.paper, unit=row.unit), row, is_over)
+    if not rows:
+        return ""
+    return (
+        '<section class="wb-block"><h3>What the paper claims, checked in this run</h3><div class="wb-scroll"><table class="wb-table wb-claims">'
+        "<thead><tr><th scope='col'>Claim</th><th scope='col'>Published</th><th class='num' scope='col'>Here</th>"
+        f"<th class='num' scope='col'>Baseline</th><th scope='col'>Verdict</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
+
+
+def _claim(claim: Claim, row: ClaimRow | None, is_over: bool) -> str:
+    unit = row.unit if row is not None else claim.unit
+    why = f'<span class="wb-why">{escape(row.detail)}</span>' if row is not None and row.detail else ""
+    paper = row.paper if row is not None else claim.paper
+    published = escape(paper) if paper else "not published or not confirmed"
+    here, baseline = (row.measured, row.baseline) if row is not None else (None, None)
+    return (
+        f"<tr><td>{escape(row.statement if row is not None else claim.statement)}{why}</td>"
+        f'<td class="wb-published" data-label="Published:">{published}</td>'
+        f'<td class="num" data-label="Here:">{_amount(here, unit)}</td><td class="num" data-label="Baseline:">{_amount(baseline, unit)}</td>'
+        f"<td>{verdict(row, is_over)}</td></tr>"
+    )
+
+
+def _amount(value: float | None, unit: str) -> str:
+    if value is None:
+        return "–"
+    return f"{number(value)}{' ' + escape(unit) if unit else ''}"
+
+
+def verdict(row: ClaimRow | None, is_over: bool) -> str:
+    """Tick, cross or dash, always with its word."""
+    if row is None:
+        return f'<span class="wb-verdict" data-holds="open">– {"not checked" if is_over else "at the end"}</span>'
+    if row.holds is None:
+        return '<span class="wb-verdict" data-holds="open">– not decided</span>'
+    if row.holds:
+        return '<span class="wb-verdict" data-holds="yes">✓ holds</span>'
+    return '<span class="wb-verdict" data-holds="no">✕ does not hold</span>'

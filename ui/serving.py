@@ -1,0 +1,107 @@
+"""What the page loads besides Gradio's own files: our script, fonts and icon, plotly, artifacts; and uploads.
+
+Nothing here turns text of a request into a path: artifacts are asked for by hash, static files by a name out
+of a fixed table, and an upload is stored by its content."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import quote
+
+import plotly
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from storage import ArtifactNotFound, StorageError
+from ui import theme
+from workbench.errors import WorkbenchError
+from workbench.runs import Workbench
+
+HASH = re.compile(r"[0-9a-f]{64}")
+SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
+"""Types that a browser may show in place; everything else is handed over as a download."""
+FOREVER = "public, max-age=31536000, immutable"
+MAX_UPLOAD_BYTES = {False: 512 * 2**20, True: 16 * 2**20}
+"""Largest upload; the smaller one on a demo."""
+
+
+def routes(workbench: Workbench, *, demo: bool = False) -> list[Route]:
+    """The routes under wb/."""
+    plotly_script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    static: dict[str, tuple[Path, str]] = {
+        "plotly.min.js": (plotly_script, "text/javascript"),
+        "icon.svg": (theme.STATIC / "icon.svg", "image/svg+xml"),
+        **{f"fonts/{font.name}": (font, "font/woff2") for font in (theme.STATIC / "fonts").glob("*.woff2")},
+    }
+
+    async def static_file(request: Request) -> Response:
+        path, media_type = static[request.url.path.split("/wb/", 1)[1]]
+        return FileResponse(path, media_type=media_type, headers={"Cache-Control": FOREVER})
+
+    async def page_script(request: Request) -> Response:
+        return Response(theme.script(), media_type="text/javascript", headers={"Cache-Control": FOREVER})
+
+    async def artifact(request: Request) -> Response:
+        return await run_in_threadpool(
+            serve_artifact, workbench, request.path_params["hash"], request.query_params.get("name", "")
+        )
+
+    async def upload(request: Request) -> Response:
+        return await take_upload(request, workbench, MAX_UPLOAD_BYTES[demo])
+
+    return [
+        *(Route(f"/wb/{name}", static_file) for name in static),
+        Route("/wb/page.js", page_script),
+        Route("/wb/artifact/{hash}", artifact),
+        Route("/wb/upload", upload, methods=["POST"]),
+    ]
+
+
+def serve_artifact(workbench: Workbench, content_hash: str, name: str = "") -> Response:
+    """The bytes of an artifact. Pictures are shown, everything else is a download under `name`."""
+    if not HASH.fullmatch(content_hash):
+        return JSONResponse({"error": "An artifact is asked for by its hash: 64 hexadecimal digits."}, 404)
+    try:
+        info = workbench.store.artifacts.info(content_hash)
+        data = workbench.store.artifacts.read(content_hash)
+    except ArtifactNotFound:
+        return JSONResponse({"error": "There is no such artifact here."}, 404)
+    except StorageError as error:
+        return JSONResponse({"error": str(error)}, 503)
+    shown = info.media_type in SHOWN
+    headers = {
+        "Cache-Control": FOREVER,
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if name or not shown:
+        plain = re.sub(r"[^\w. -]+", "_", name or info.name or content_hash)[:200]
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(plain)}"
+    return Response(
+        data, media_type=info.media_type if shown else "application/octet-stream", headers=headers
+    )
+
+
+async def take_upload(request: Request, workbench: Workbench, limit: int) -> Response:
+    """Store the request's body as an artifact and answer the reference of it.
+
+    A page of another site cannot send here: its browser refuses the header without our consent."""
+    name = request.query_params.get("name", "")
+    if request.headers.get("x-workbench") != "1" or not name:
+        return JSONResponse({"error": "An upload needs a name and comes from the workbench's own page."}, 403)
+    data = bytearray()
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > limit:
+                return JSONResponse({"error": f"The file is larger than {limit // 2**20} MB."}, 413)
+    except ClientDisconnect:
+        return JSONResponse({"error": "The upload broke off."}, 400)
+    try:
+        reference = await run_in_threadpool(workbench.ingest, bytes(data), name)
+    except WorkbenchError as error:
+        return JSONResponse({"error": str(error)}, 422)
+    return JSONResponse({"ref": reference})

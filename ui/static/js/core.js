@@ -1,0 +1,235 @@
+/* The page's own wiring: one line to the server (the wire), one ear for what a running run sends, the address,
+   the colour scheme. Nothing here knows an engine; forms and stages register as benches. */
+(() => {
+  if (window.wb) return;
+  const REPLY_TIMEOUT_MS = 30000;
+  const benches = new Map();
+  const inbox = new Map();
+  const waiting = [];
+  let sending = null;
+  let counter = 0;
+  let wire = null;
+  let place = null;
+
+  /* ---- asking the server: one question at a time, so that no answer can overwrite another ---- */
+
+  function ask(event, payload) {
+    return new Promise((resolve) => {
+      counter += 1;
+      waiting.push({ event, payload: { ...payload, id: counter }, resolve });
+      next();
+    });
+  }
+
+  function next() {
+    if (sending || !wire || !waiting.length) return;
+    sending = waiting.shift();
+    const late = () => answered({ id: sending.payload.id, do: [{ kind: "silence", engine: sending.payload.engine }] });
+    sending.timeout = setTimeout(late, REPLY_TIMEOUT_MS);
+    wire.trigger(sending.event, sending.payload);
+  }
+
+  function answered(reply) {
+    if (!reply) return;
+    const asked = sending && (reply.id === sending.payload.id || reply.id === 0) ? sending : null;
+    if (asked && reply.id) {
+      clearTimeout(asked.timeout);
+      sending = null;
+    }
+    for (const message of reply.do || []) deliver(message);
+    if (asked && reply.id) asked.resolve(reply);
+    next();
+  }
+
+  function deliver(message) {
+    if (message.kind === "address") return show(message.search, "replace");
+    if (message.kind === "arrived") return arrived();
+    if (message.kind === "home") {
+      home.html = message.html;
+      return fillHome();
+    }
+    if (message.kind === "page") return pageNotice(message.html, message.tone);
+    const bench = benches.get(message.engine);
+    if (bench) return bench.receive(message);
+    if (message.engine) inbox.set(message.engine, [...(inbox.get(message.engine) || []), message]);
+    return undefined;
+  }
+
+  /* The cards with their last runs: new ones take the place of old ones only where something changed. */
+  const home = { element: null, html: "" };
+
+  function fillHome() {
+    if (!home.element || !home.html || home.shown === home.html) return;
+    home.shown = home.html;
+    const made = document.createElement("template");
+    made.innerHTML = home.html;
+    home.element.firstElementChild.replaceChildren(...made.content.firstElementChild.childNodes);
+  }
+
+  function mountHome(element) {
+    home.element = element;
+    fillHome();
+    seen.observe(element.firstElementChild);
+  }
+
+  function pageNotice(html, tone) {
+    const node = document.getElementById("wb-page-notice");
+    if (!node) return;
+    node.hidden = !html;
+    node.dataset.tone = tone || "";
+    node.innerHTML = html || "";
+  }
+
+  /* The page may be clicked from now on: everything is mounted and the address has been read. */
+  function arrived() {
+    delete document.documentElement.dataset.arriving;
+    document.documentElement.dataset.ready = "1";
+  }
+
+  function mountWire(element, trigger, props, watch) {
+    wire = { trigger };
+    watch("value", () => answered(props.value));
+    if (props.value) answered(props.value);
+    next();
+  }
+
+  function mountEar(props, watch) {
+    watch("value", () => {
+      if (!props.value) return;
+      for (const message of props.value.live || []) deliver(message);
+      if (!props.value.active) for (const one of following()) ask("act", { do: "follow", ...one });
+    });
+  }
+
+  /* ---- benches ---- */
+
+  function register(bench) {
+    benches.set(bench.engine, bench);
+    for (const message of inbox.get(bench.engine) || []) bench.receive(message);
+    inbox.delete(bench.engine);
+    seen.observe(bench.element);
+  }
+
+  /* What the timer asks for: the runs that this page shows right now and that are not over. */
+  function following() {
+    const found = [];
+    for (const bench of benches.values())
+      if (bench.run && !bench.over && bench.element.isConnected && bench.element.offsetParent !== null)
+        found.push({ engine: bench.engine, run: bench.run, since: bench.version });
+    return found;
+  }
+
+  const current = () => [...benches.values()].find((bench) => bench.element.isConnected && bench.element.offsetParent !== null);
+
+  /* A tab that comes into sight sets the address, and its run is followed again. */
+  const seen = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      const bench = [...benches.values()].find((one) => one.element === entry.target);
+      if (bench) {
+        enter(`bench ${bench.engine}`, bench.address());
+        if (bench.run && !bench.over) ask("act", { do: "follow", engine: bench.engine, run: bench.run, since: bench.version });
+      } else if (entry.target.dataset.place !== undefined) {
+        const search = entry.target.dataset.place;
+        if (enter(`place ${search}`, search) && search === "" && document.documentElement.dataset.ready) ask("act", { do: "home" });
+      }
+    }
+  });
+
+  function enter(name, search) {
+    if (place === name) return false;
+    const first = place === null;
+    place = name;
+    if (!document.documentElement.dataset.ready) return !first;
+    if (location.search.includes("compare=") && search === "?view=library") return true;
+    show(search, "push");
+    return true;
+  }
+
+  /* ---- the address ---- */
+
+  function show(search, how) {
+    const wanted = search || "";
+    if (location.search === wanted) return;
+    const url = location.pathname + wanted + location.hash;
+    how === "push" ? history.pushState(null, "", url) : history.replaceState(null, "", url);
+    window.dispatchEvent(new CustomEvent("wb:address", { detail: location.search }));
+  }
+
+  function go(search, how = "push") {
+    pageNotice("");
+    const target = search.startsWith("?") ? search : search ? `?${search}` : "";
+    if (how === "push") show(target, "push");
+    place = null;
+    return ask("go", { search: target });
+  }
+
+  window.addEventListener("popstate", () => {
+    window.dispatchEvent(new CustomEvent("wb:address", { detail: location.search }));
+    go(location.search, "pop");
+  });
+
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest && event.target.closest("a[data-wb]");
+    if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    go(link.getAttribute("href"));
+  });
+
+  /* ---- keys ---- */
+
+  document.addEventListener("keydown", (event) => {
+    const bench = current();
+    if (!bench || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      bench.start();
+    } else if (event.key === "Escape") {
+      if (bench.closeDrawer()) event.preventDefault();
+      else if (bench.run && !bench.over) {
+        event.preventDefault();
+        bench.stop();
+      }
+    }
+  });
+
+  /* ---- light and dark ---- */
+
+  function keep(name, value) {
+    try {
+      localStorage.setItem(name, value);
+    } catch (refused) {
+      console.info("This browser keeps no settings for this page.", refused);
+    }
+  }
+
+  function toggleScheme() {
+    const dark = document.body.classList.toggle("dark");
+    keep("wb-scheme", dark ? "dark" : "light");
+  }
+
+  function mountScheme(element) {
+    element.querySelector("button").addEventListener("click", toggleScheme);
+    try {
+      const chosen = localStorage.getItem("wb-scheme");
+      if (chosen) document.body.classList.toggle("dark", chosen === "dark");
+    } catch (refused) {
+      console.info("This browser keeps no settings for this page.", refused);
+    }
+  }
+
+  /* Numbers as the page shows them: three or four significant digits, no needless zeros. */
+  function short(value) {
+    if (value === null || value === undefined) return "";
+    if (!Number.isFinite(value)) return String(value);
+    if (Number.isInteger(value) && Math.abs(value) < 1e6) return String(value);
+    const size = Math.abs(value);
+    if (size >= 1e5 || (size < 1e-3 && size > 0)) return value.toExponential(2);
+    return String(Number(value.toPrecision(4)));
+  }
+
+  window.wb = {
+    ask, go, following, register, mountWire, mountEar, mountScheme, mountHome, show, keep, short, current,
+    observePlace: (element) => seen.observe(element),
+  };
+})();

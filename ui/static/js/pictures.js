@@ -1,0 +1,154 @@
+/* Pictures by group: one slider over the steps of a group, captions under, small pictures in whole multiples. */
+(() => {
+  if (window.wb.Pictures) return;
+  const SMALL = 160;
+
+  class Pictures {
+    constructor(element) {
+      this.element = element;
+      this.resize = new ResizeObserver(() => this.scale());
+      this.resize.observe(element);
+      this.clear();
+    }
+
+    clear() {
+      this.groups = new Map();
+      this.element.replaceChildren();
+      this.element.hidden = true;
+    }
+
+    take(groups) {
+      for (const told of groups) {
+        const group = this.groups.get(told.key) || this.build(told);
+        for (const item of told.items) group.items.set(item.name, item);
+        this.show(group);
+      }
+      this.element.hidden = !this.groups.size;
+      this.scale();
+    }
+
+    build(told) {
+      const node = document.createElement("section");
+      node.className = "wb-block";
+      node.innerHTML =
+        '<div class="wb-block-head"><h3></h3><label class="wb-strip-control" hidden><span>Step</span>' +
+        '<input type="range" min="0" max="0" value="0"><output></output></label></div><div class="wb-shots"></div>';
+      node.querySelector("h3").textContent = told.title;
+      const group = {
+        node, title: told.title, order: told.order, items: new Map(), shots: new Map(), at: null,
+        slider: node.querySelector("input"), control: node.querySelector("label"), shown: node.querySelector("output"),
+      };
+      group.slider.setAttribute("aria-label", `Step shown in ${told.title}`);
+      group.slider.addEventListener("input", () => {
+        const last = this.steps(group).length - 1;
+        const at = Number(group.slider.value);
+        group.at = at >= last ? null : at;
+        this.show(group);
+      });
+      this.groups.set(told.key, group);
+      const later = [...this.groups.values()].find((other) => other !== group && other.order > told.order);
+      this.element.insertBefore(node, later ? later.node : null);
+      return group;
+    }
+
+    steps(group) {
+      const found = new Set();
+      for (const item of group.items.values()) for (const frame of item.frames) found.add(frame.step);
+      return [...found].sort((left, right) => left - right);
+    }
+
+    /* The last position follows the run; any other is kept where the reader left it. */
+    show(group) {
+      const steps = this.steps(group);
+      const last = steps.length - 1;
+      const at = group.at === null ? last : Math.min(group.at, last);
+      group.control.hidden = steps.length < 2;
+      group.slider.max = last;
+      group.slider.value = at;
+      const step = steps[at];
+      group.shown.textContent = window.wb.short(step);
+      group.slider.setAttribute("aria-valuetext", `step ${window.wb.short(step)}`);
+      const items = [...group.items.values()].sort((left, right) => left.order - right.order);
+      const shots = group.node.querySelector(".wb-shots");
+      if (items.length < 4) shots.dataset.few = items.length;
+      else delete shots.dataset.few;
+      items.forEach((item, place) => this.shot(group, shots, item, step, place));
+    }
+
+    shot(group, shots, item, step, place) {
+      const frame = [...item.frames].reverse().find((one) => one.step <= step) || item.frames[0];
+      let shot = group.shots.get(item.name);
+      if (!shot) {
+        const node = document.createElement("figure");
+        node.className = "wb-shot";
+        node.innerHTML = '<button type="button" class="wb-canvas"><img decoding="async" alt=""></button><figcaption><b></b><span></span></figcaption>';
+        shot = { node, image: node.querySelector("img"), canvas: node.querySelector("button") };
+        shot.canvas.addEventListener("click", () => enlarge(shot));
+        group.shots.set(item.name, shot);
+      }
+      if (shots.children[place] !== shot.node) shots.insertBefore(shot.node, shots.children[place] || null);
+      if (shot.hash !== frame.hash) {
+        shot.hash = frame.hash;
+        shot.image.src = `wb/artifact/${frame.hash}`;
+      }
+      shot.frame = frame;
+      shot.item = item;
+      shot.node.dataset.role = item.role || "";
+      const words = [item.title, frame.caption].filter(Boolean).join(": ");
+      shot.image.alt = words || item.name;
+      shot.canvas.setAttribute("aria-label", `Enlarge: ${words || item.name}`);
+      shot.image.classList.toggle("wb-pixels", item.pixelated || Math.max(frame.width, frame.height) <= SMALL);
+      shot.canvas.style.aspectRatio = `${frame.width} / ${frame.height}`;
+      shot.node.querySelector("b").textContent = item.title;
+      shot.node.querySelector("span").textContent = frame.caption;
+    }
+
+    /* Small pictures get a whole number of screen pixels for each of theirs. */
+    scale() {
+      for (const group of this.groups.values())
+        for (const shot of group.shots.values()) {
+          const room = shot.node.clientWidth;
+          const { width, height } = shot.frame;
+          const small = Math.max(width, height) <= SMALL;
+          const times = Math.floor((room - 2) / width);
+          shot.canvas.style.width = small && times >= 1 ? `${times * width + 2}px` : "";
+        }
+    }
+  }
+
+  function enlarge(shot) {
+    const dialog = document.createElement("dialog");
+    dialog.className = "wb-lightbox";
+    const image = document.createElement("img");
+    image.src = shot.image.src;
+    image.alt = shot.image.alt;
+    image.className = shot.image.className;
+    image.style.aspectRatio = `${shot.frame.width} / ${shot.frame.height}`;
+    const line = document.createElement("p");
+    const words = document.createElement("span");
+    words.textContent = shot.image.alt;
+    const links = document.createElement("span");
+    const save = document.createElement("a");
+    save.className = "wb-quiet";
+    save.href = `${shot.image.getAttribute("src")}?name=${encodeURIComponent(`${shot.item.name.replace(/[^\w-]+/g, "-")}.png`)}`;
+    save.textContent = "Save";
+    const close = document.createElement("button");
+    close.type = "button";
+    close.className = "wb-quiet";
+    close.textContent = "Close";
+    close.addEventListener("click", () => dialog.close());
+    links.append(save, close);
+    line.append(words, links);
+    dialog.append(image, line);
+    dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      shot.canvas.focus();
+    });
+    document.querySelector(".gradio-container").append(dialog);
+    dialog.showModal();
+    close.focus();
+  }
+
+  window.wb.Pictures = Pictures;
+})();
