@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,35 +148,31 @@ def variety(stack: Stack) -> float:
     return round(float(pictures.view(-1, 8, *pictures.shape[1:]).std(1).mean()), 4)
 
 
-def figures(weights: Path, checkpoints: Path, run: str, per_task: int) -> dict[str, Any]:
-    """All figures, printed as they come."""
-    began = time.process_time()
-    out: dict[str, Any] = {}
+def generator_figures(weights: Path, checkpoints: Path, run: str, per_task: int, put: Any) -> None:
+    """Accuracy per task of G and F, variety, fp16 against fp32."""
+    g, f = exported(weights, one=True), exported(weights, one=False)
+    for name, stack, steps, guidance in (("G", g, 1, 1.0), ("F", f, embedded.STEPS, embedded.GUIDANCE)):
+        common = {"per_task": per_task, "seed": SEED, "steps": steps, "guidance": guidance}
+        put(name, accuracy(stack, **common))
+        put(f"{name} held out", accuracy(stack, **common, held=True))
+    put("variety of G (pixel std over 8 seeds)", variety(g))
+    put("fp16 against fp32", half_against_full(checkpoints, f, g, run))
 
-    def put(name: str, value: Any) -> None:
-        out[name] = value
-        print(f"{(time.process_time() - began) / 60:5.1f} min  {name}: {json.dumps(value)}", flush=True)
 
-    with torch.no_grad():
-        f, g, scores = exported(weights, one=False), exported(weights, one=True), Scores(weights)
-        for name, stack, steps, guidance in (("G", g, 1, 1.0), ("F", f, 20, embedded.GUIDANCE)):
-            common = {"per_task": per_task, "seed": SEED, "steps": steps, "guidance": guidance}
-            put(name, accuracy(stack, **common))
-            put(f"{name} held out", accuracy(stack, **common, held=True))
-        put("variety of G (pixel std over 8 seeds)", variety(g))
-        places, _ = prompts_for(100, SEED + 4, held=False)
-        pictures = {"G": draw(g, places, 1, SEED), "F": draw(f, places, 20, SEED)}
-        scores.fit(pictures["G"], places)
-        put("scale", {k: round(v, 4) for k, v in scores.scale.items()})
-        for name in ("R1", "R2", "sum"):
-            ask = lambda p, i, name=name: scores.pair(name, p, i)  # noqa: E731
-            put(f"{name} beats hard negatives", r1.pair_accuracy(ask, SEED, 100))
-            put(f"{name} beats hard negatives, held out", r1.pair_accuracy(ask, SEED, 100, held=True))
-        for name, drawn in pictures.items():
-            put(f"rewards on {name}", on_pictures(scores, drawn, places))
-        put("best of n on G", best_of(scores, g, 20))
-        put("fp16 against fp32", half_against_full(checkpoints, f, g, run))
-    return out
+def reward_figures(weights: Path, put: Any) -> None:
+    """Hard negatives on renders, AUC on pictures of F and G, best-of-n curves."""
+    g, f, scores = exported(weights, one=True), exported(weights, one=False), Scores(weights)
+    places, _ = prompts_for(60, SEED + 4, held=False)
+    pictures = {"G": draw(g, places, 1, SEED), "F": draw(f, places, embedded.STEPS, SEED)}
+    scores.fit(pictures["G"], places)
+    put("scale", {k: round(v, 4) for k, v in scores.scale.items()})
+    for name, drawn in pictures.items():
+        put(f"rewards on {name}", on_pictures(scores, drawn, places))
+    for name in ("R1", "R2", "sum"):
+        ask = partial(scores.pair, name)
+        put(f"{name} beats hard negatives", r1.pair_accuracy(ask, SEED, 60))
+        put(f"{name} beats hard negatives, held out", r1.pair_accuracy(ask, SEED, 60, held=True))
+    put("best of n on G", best_of(scores, g, 15))
 
 
 def main() -> None:
@@ -185,10 +182,22 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=embedded.WEIGHTS)
     parser.add_argument("--one-step", default="g")
     parser.add_argument("--per-task", type=int, default=100)
+    parser.add_argument("--part", choices=("all", "generators", "rewards"), default="all")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    values = figures(options.weights, options.folder, options.one_step, options.per_task)
-    (options.weights / "figures.json").write_text(json.dumps(values, indent=1) + "\n")
+    path = options.weights / "figures.json"
+    out: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+
+    def put(name: str, value: Any) -> None:
+        out[name] = value
+        print(f"{time.process_time() / 60:5.1f} min  {name}: {json.dumps(value)}", flush=True)
+        path.write_text(json.dumps(out, indent=1) + "\n")
+
+    with torch.no_grad():
+        if options.part != "rewards":
+            generator_figures(options.weights, options.folder, options.one_step, options.per_task, put)
+        if options.part != "generators":
+            reward_figures(options.weights, put)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,7 @@ def main() -> None:
         v = unet(a * x0 + s * noise, t, encoder_hidden_states=embeds).sample
         error = functional.mse_loss(v, a * noise - s * x0, reduction="none").mean((1, 2, 3))
         error.mean().backward()
+        error = error.detach()
         high = t >= 700
         return {
             "low": float(error[t < 500].mean()),

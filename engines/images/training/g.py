@@ -18,7 +18,7 @@ from torch.nn import functional
 from engines.devices import numpy_generator
 from engines.images.training.architecture import alphas, make_scheduler, make_unet
 from engines.images.training.f import final_stack
-from engines.images.training.loop import Average, Budget, arguments, flat_then_cosine, train, weights
+from engines.images.training.loop import Average, Budget, arguments, flat_then_cosine, numbers, train, weights
 from engines.images.training.sampling import Stack, accuracy, guided, one_step
 from engines.images.world import draw_captions
 
@@ -66,7 +66,7 @@ def regression(options: Any, stack: Stack, pairs: Pairs) -> None:
     def step(number: int, progress: float) -> dict[str, float]:
         loss = pairs.loss(unet, numpy_generator(options.seed, "g-pairs", number), 48)
         loss.backward()
-        return {"loss": float(loss)}
+        return numbers(loss=loss)
 
     train(
         Budget("g-pairs", options.folder, options.minutes),
@@ -143,7 +143,7 @@ def matching(options: Any, stack: Stack, pairs: Pairs) -> None:
         match = rule.match_loss(rng)
         anchor = pairs.loss(unet, rng, BATCH)
         (match + 0.25 * anchor).backward()
-        return {"match": float(match), "fake": float(learnt), "anchor": float(anchor)}
+        return numbers(match=match, fake=learnt, anchor=anchor)
 
     train(
         Budget("g", options.folder, options.minutes),

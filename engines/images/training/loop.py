@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,8 +227,6 @@ def weights(folder: Path, run: str, module: str) -> dict[str, torch.Tensor]:
     return state["modules"][module]
 
 
-def minibatches(number: int, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
-    """One pass over 0..number-1 in random order."""
-    order = torch.randperm(number, generator=generator)
-    for start in range(0, number, size):
-        yield order[start : start + size]
+def numbers(**values: torch.Tensor) -> dict[str, float]:
+    """Values for the log, cut from the graph."""
+    return {name: float(value.detach()) for name, value in values.items()}

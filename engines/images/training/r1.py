@@ -19,7 +19,7 @@ from torch.nn import functional
 from engines.devices import numpy_generator
 from engines.images.training import samples
 from engines.images.training.architecture import make_r1
-from engines.images.training.loop import Average, Budget, arguments, flat_then_cosine, train, weights
+from engines.images.training.loop import Average, Budget, arguments, flat_then_cosine, numbers, train, weights
 from engines.images.training.semantics import (
     FEATURES,
     PLACED,
@@ -122,11 +122,7 @@ def picture_aids(
     whole = features_loss(heads.picture(pictures), torch.from_numpy(scene_features(batch.truth)))
     roles = role_loss(heads.roles, patches, batch)
     seen = patch_loss(heads.patches, patches, batch)
-    return 0.1 * whole + 0.1 * roles + 0.5 * seen, {
-        "whole": float(whole),
-        "roles": float(roles),
-        "patch": float(seen),
-    }
+    return 0.1 * whole + 0.1 * roles + 0.5 * seen, numbers(whole=whole, roles=roles, patch=seen)
 
 
 def loss_of(
@@ -154,7 +150,8 @@ def loss_of(
     aids, values = picture_aids(heads, pictures, patches, batch)
     aids = aids + 0.1 * said + 0.1 * features_loss(heads.text_tokens(tokens)[known], target[known])
     loss = match + 0.3 * back + 0.5 * sigmoid + aid * aids
-    return loss, {"match": float(match), "sigmoid": float(sigmoid), "said": float(said), **values}
+    values |= numbers(match=match, sigmoid=sigmoid, said=said)
+    return loss, values
 
 
 @torch.no_grad()

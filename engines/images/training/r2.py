@@ -22,7 +22,7 @@ from engines.devices import numpy_generator
 from engines.images.rewards.blip_reward import BlipReward
 from engines.images.training import samples
 from engines.images.training.architecture import attention_mask, make_r1, make_r2
-from engines.images.training.loop import Average, Budget, arguments, flat_then_cosine, train, weights
+from engines.images.training.loop import Average, Budget, arguments, flat_then_cosine, numbers, train, weights
 from engines.images.training.r1 import features_loss, pair_accuracy, patch_loss, read_pool, role_loss
 from engines.images.training.semantics import FEATURES, PLACED, token_table
 from engines.images.world import held_out, training_captions
@@ -109,15 +109,14 @@ def loss_of(
     gap = score[:, :, None] - score[:, None, :]
     pairs = functional.softplus(-gap[ahead]).mean() if ahead.any() else score.sum() * 0
     loss = 2 * entropy + pairs
-    values = {"entropy": float(entropy), "pairs": float(pairs)}
+    values = numbers(entropy=entropy, pairs=pairs)
     if aid > 0:
         features, known = (torch.from_numpy(v[captions.ravel()]) for v in token_table())
         words = features_loss(heads.words(states)[known], features[known])
         roles = role_loss(heads.roles, tokens[:, 1:], batch)
         seen = patch_loss(heads.patches, tokens[:, 1:], batch)
         loss = loss + aid * (0.1 * words + 0.1 * roles + 0.5 * seen)
-        values["roles"] = float(roles)
-        values["words"] = float(words)
+        values |= numbers(roles=roles, words=words)
     return loss, values
 
 
@@ -140,7 +139,7 @@ def teach(
     roles = role_loss(heads.roles, tokens[:, 1:], batch)
     seen = patch_loss(heads.patches, tokens[:, 1:], batch)
     loss = 0.1 * words + 3 * like + 0.1 * roles + 0.5 * seen
-    return loss, {"words": float(words), "like": float(like), "roles": float(roles), "patch": float(seen)}
+    return loss, numbers(words=words, like=like, roles=roles, patch=seen)
 
 
 def scorer(model: BlipReward) -> Any:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from engines.images.training.architecture import TEXT_WIDTH, make_text_encoder
-from engines.images.training.loop import Budget, arguments, flat_then_cosine, train
+from engines.images.training.loop import Budget, arguments, flat_then_cosine, numbers, train
 from engines.images.training.r1 import features_loss
 from engines.images.training.samples import caption_ids
 from engines.images.training.semantics import FEATURES, prefix_table
@@ -40,7 +40,7 @@ def main() -> None:
         rows = train_rows[torch.randperm(len(train_rows), generator=generator)[:256]]
         loss = loss_on(rows)
         loss.backward()
-        return {"loss": float(loss)}
+        return numbers(loss=loss)
 
     @torch.no_grad()
     def report() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from engines.devices import numpy_generator, torch_generator
 from engines.images.training.architecture import make_vae
-from engines.images.training.loop import Budget, arguments, flat_then_cosine, load, save, train
+from engines.images.training.loop import Budget, arguments, flat_then_cosine, load, numbers, save, train
 from engines.images.world import all_captions, check_many, draw_captions, draw_scenes, render
 
 CROP = 32
@@ -101,7 +101,7 @@ def main() -> None:
         loss = 0.3 * functional.l1_loss(back, pictures) + 3 * square
         loss = loss + 0.002 * functional.relu(z.abs() - 3).square().mean()
         loss.backward()
-        return {"mse": float(square)}
+        return numbers(mse=square)
 
     def report() -> dict[str, Any]:
         model.eval()
