@@ -114,14 +114,18 @@ def _from_pretrained(reference: str, device: str, field: str, narrow: bool) -> P
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     dtype = torch.bfloat16 if narrow and device != "cpu" else torch.float32
-    where = str(Path(reference).expanduser()) if Path(reference).expanduser().is_dir() else reference
+    folder = Path(reference).expanduser()
+    is_folder = folder.is_dir()
+    where = str(folder) if is_folder else reference
     try:
+        if not is_folder:
+            _ask_the_hub_once(reference)
         tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(
             where, dtype=dtype, use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        name = Path(where).name if where != reference or "/" not in reference else reference
+        name = folder.name if is_folder else reference  # never a path of this machine
         raise Refusal(
             field,
             f"{field} {name!r} could not be loaded by transformers ({type(error).__name__}): connect this machine to "
@@ -130,6 +134,20 @@ def _from_pretrained(reference: str, device: str, field: str, narrow: bool) -> P
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return Policy(model, tokenizer)
+
+
+def _ask_the_hub_once(reference: str) -> None:
+    """One short request for a model that is not in the cache: transformers itself would retry for a minute before it
+    says that there is no connection."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if not isinstance(try_to_load_from_cache(reference, "config.json"), str):
+        try:
+            HfApi().model_info(reference, timeout=10)
+        except (
+            Exception
+        ) as error:  # which HTTP library is below, and so its errors, depends on huggingface_hub's version
+            raise OSError(f"no answer from the hub for {reference}") from error
 
 
 def with_adapters(policy: Policy, rank: int, seed: int) -> Policy:

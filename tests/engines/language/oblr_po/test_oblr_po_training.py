@@ -249,6 +249,7 @@ def test_a_model_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.MonkeyPa
         raise OSError("no connection")
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", absent)
+    monkeypatch.setattr(rl_models, "_ask_the_hub_once", lambda reference: None)
     params = validate(ENGINE.params, ENGINE.preset("paper"))
     ENGINE.check(params, {})
     with pytest.raises(Refusal, match="could not be loaded by transformers") as caught:
