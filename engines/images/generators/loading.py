@@ -57,6 +57,20 @@ KNOWN: dict[str, Known] = {
 """Names of the papers' models: repositories, one-step recipes, and the papers' steps and guidance."""
 
 
+EMBEDDED = ("embedded-g", "embedded-f")
+"""The embedded models: one step, and many steps with guidance 3. Float32 on the CPU whatever is asked."""
+
+
+def embedded(name: str) -> Generator:
+    """G or F of the embedded stack. Raises GeneratorMissing when its files are not there."""
+    from engines.images.embedded import EmbeddedWeightsMissing, load_stack
+
+    try:
+        return wrap(load_stack(one_step=name == "embedded-g").pipeline)
+    except EmbeddedWeightsMissing as error:
+        raise GeneratorMissing(str(error)) from error
+
+
 def load_generator(
     source: str,
     *,
@@ -66,7 +80,7 @@ def load_generator(
     size: int = 0,
     local_files_only: bool = False,
 ) -> Generator:
-    """A generator from a name of `KNOWN`, a hub id, or a folder in diffusers' format.
+    """A generator from a name of `EMBEDDED` or `KNOWN`, a hub id, or a folder in diffusers' format.
 
     One step is made in closed form at the recipe's own time step, so the folder's spacing does not matter to it
     (with "leading" or "linspace" a pipeline's single step would be t = 0 and return noise). Raises
@@ -74,6 +88,8 @@ def load_generator(
     import torch
     from diffusers import DiffusionPipeline
 
+    if source in EMBEDDED:
+        return embedded(source)
     known = KNOWN.get(source)
     repository = known.repository if known else source
     options: dict[str, Any] = {"dtype": dtype or torch.float32, "local_files_only": local_files_only}

@@ -163,6 +163,17 @@ def test_what_cannot_be_loaded_is_said_in_a_sentence(tmp_path):
         wrap(OtherPipeline())
 
 
+@pytest.mark.parametrize("name", ["embedded-f", "embedded-g"])
+def test_embedded_models_load_by_name_or_say_what_is_missing(name, monkeypatch, tmp_path):
+    from engines.images import embedded
+
+    if embedded.has_stack():
+        assert load_generator(name).noise_shape == (8, 8, 8)
+    monkeypatch.setattr(embedded.load_stack, "__kwdefaults__", {"one_step": False, "folder": tmp_path})
+    with pytest.raises(GeneratorMissing, match="is missing: reinstall"):
+        load_generator(name)
+
+
 def test_the_papers_models_are_known():
     assert {"sd-turbo", "sdxl-turbo", "pixart-dmd", "hyper-sd", "flux-schnell", "flux-dev"} <= set(KNOWN)
     assert KNOWN["pixart-dmd"].once == OneStep(400, False)
