@@ -16,8 +16,8 @@ import gradio as gr
 from ui.figures.palette import SCHEMES
 
 STATIC = Path(__file__).parent / "static"
-STYLES = ("base.css", "shell.css", "home.css", "form.css", "live.css", "gradio.css")
-SCRIPTS = ("core.js", "form.js", "live.js", "pictures.js")
+STYLES = ("base.css", "shell.css", "home.css", "form.css", "live.css", "library.css", "gradio.css")
+SCRIPTS = ("core.js", "form.js", "live.js", "pictures.js", "library.js")
 
 PAGE = {"light": "#f6f7f8", "dark": "#0f1216"}
 """Behind the surfaces; the surface itself is the palette's paper, on which figures stand."""
@@ -95,8 +95,9 @@ def head() -> str:
         f'<link rel="preload" as="font" type="font/woff2" crossorigin href="wb/fonts/{name}">'
         for name in ("source-sans-3-latin-wght-normal.woff2", "jetbrains-mono-latin-wght-normal.woff2")
     )
+    early = f'<link rel="preload" as="script" href="wb/page.js?v={_digest(script())}">'
     return (
-        '<link rel="icon" type="image/svg+xml" href="wb/icon.svg"><script async src="wb/plotly.min.js"></script>'
+        f'{early}<link rel="icon" type="image/svg+xml" href="wb/icon.svg">'
         '<meta name="description" content="Machine-learning papers that run: a method beside its baselines, live.">'
         f"{fonts}"
         # A page that was asked for by address does not show Home first.

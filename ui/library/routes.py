@@ -1,0 +1,208 @@
+"""What the Library's script asks: lists and comparisons to read, annotations, deletions and imports to make.
+
+Whatever changes something takes a header that only this page's script sends: a page of another site cannot."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from storage import import_bundle
+from ui.address import pack, query
+from ui.library import compare, listing
+from workbench import pngrecord
+from workbench.errors import UnknownRun, UsageError, WorkbenchError, storage_seam
+from workbench.exports import ENDINGS, Format, export
+from workbench.runs import Workbench
+
+RUN_IDS = re.compile(r"[0-9a-z]{26}(,[0-9a-z]{26}){0,199}")
+KINDS: Mapping[str, Format] = {ending.lstrip("."): kind for kind, ending in ENDINGS.items()}  # type: ignore[misc]
+MAX_BODY = 1 << 20
+MAX_BUNDLE = 2 << 30
+MAX_PNG = 64 << 20
+PNG = b"\x89PNG"
+OwnerOf = Callable[[Any], str]
+
+
+def routes(workbench: Workbench, owner_of: OwnerOf | None = None) -> list[Route]:
+    """The routes under wb/library and wb/export."""
+
+    async def runs(request: Request) -> Response:
+        return await _reply(listing.answer, workbench, dict(request.query_params))
+
+    async def compared(request: Request) -> Response:
+        ids = [part for part in request.query_params.get("ids", "").split(",") if part]
+        return await _reply(compare.answer, workbench, ids)
+
+    async def change(request: Request) -> Response:
+        asked = await _body(request)
+        if isinstance(asked, Response):
+            return asked
+        return await _reply(CHANGES[request.path_params["what"]], workbench, asked)
+
+    async def bring(request: Request) -> Response:
+        if refusal := _foreign(request):
+            return refusal
+        owner = owner_of(request) if owner_of else "local"
+        with tempfile.TemporaryDirectory(prefix="workbench-import-") as room:
+            path = Path(room) / "upload"
+            try:
+                size = await _receive(request, path)
+            except ClientDisconnect:
+                return JSONResponse({"error": "The upload broke off."}, 400)
+            if size > MAX_BUNDLE:
+                return JSONResponse({"error": f"The file is larger than {MAX_BUNDLE >> 30} GB."}, 413)
+            return await _reply(take, workbench, path, owner)
+
+    async def exported(request: Request) -> Response:
+        return await _export(workbench, request)
+
+    return [
+        Route("/wb/library/runs", runs),
+        Route("/wb/library/compare", compared),
+        Route("/wb/library/import", bring, methods=["POST"]),
+        Route("/wb/library/{what}", change, methods=["POST"]),
+        Route("/wb/export/{name}", exported),
+    ]
+
+
+async def _reply(function: Callable[..., dict[str, Any]], *arguments: Any) -> JSONResponse:
+    """What `function` answers, or its one sentence where it refuses."""
+    try:
+        return JSONResponse(await run_in_threadpool(function, *arguments))
+    except WorkbenchError as error:
+        return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)
+
+
+def _foreign(request: Request) -> JSONResponse | None:
+    if request.headers.get("x-workbench") == "1":
+        return None
+    return JSONResponse({"error": "This is asked by the workbench's own page only."}, 403)
+
+
+async def _body(request: Request) -> dict[str, Any] | Response:
+    if refusal := _foreign(request):
+        return refusal
+    if request.path_params["what"] not in CHANGES:
+        return JSONResponse({"error": "There is no such action."}, 404)
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > MAX_BODY:
+            return JSONResponse({"error": "The request is too large."}, 413)
+    try:
+        asked = json.loads(bytes(data))
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        return JSONResponse({"error": "The request is not understood."}, 400)
+    return asked
+
+
+async def _receive(request: Request, path: Path) -> int:
+    """Write the body to `path`; stops one chunk after the limit."""
+    size = 0
+    with path.open("wb") as file:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > MAX_BUNDLE:
+                return size
+            file.write(chunk)
+    return size
+
+
+def delete(workbench: Workbench, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Delete runs; those that cannot be deleted are told, the others go."""
+    deleted, refused = [], []
+    for run_id in _ids(asked):
+        try:
+            workbench.delete(run_id)
+            deleted.append(run_id)
+        except WorkbenchError as error:
+            refused.append(str(error))
+    return {"deleted": deleted, "refused": refused}
+
+
+def annotate(workbench: Workbench, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Set a run's tags and note."""
+    (run_id,) = _ids(asked)[:1] or [""]
+    tags = [word.strip() for word in str(asked.get("tags", "")).split(",") if word.strip()]
+    note = str(asked.get("note", ""))
+    if len(note) > 10_000 or len(tags) > 50:
+        raise UsageError("A note has at most 10,000 characters, a run at most 50 tags.")
+    run = workbench.run(run_id)
+    workbench.tag(run.id, tags)
+    workbench.note(run.id, note.strip())
+    return {"id": run.id}
+
+
+def about(workbench: Workbench, asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Tags and note of a run, for the dialog."""
+    (run_id,) = _ids(asked)[:1] or [""]
+    run = workbench.run(run_id)
+    return {"id": run.id, "tags": ", ".join(run.tags), "note": run.note}
+
+
+CHANGES: Mapping[str, Callable[[Workbench, Mapping[str, Any]], dict[str, Any]]] = {
+    "delete": delete,
+    "annotate": annotate,
+    "about": about,
+}
+
+
+def take(workbench: Workbench, path: Path, owner: str) -> dict[str, Any]:
+    """A bundle becomes runs; one of our pictures becomes the address whose form holds its settings."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == PNG:
+        if path.stat().st_size > MAX_PNG:
+            raise UsageError(f"A picture may have at most {MAX_PNG >> 20} MB.")
+        return {"go": picture_address(workbench, path.read_bytes())}
+    with storage_seam():
+        return {"ids": import_bundle(workbench.store, path, owner)}
+
+
+def picture_address(workbench: Workbench, data: bytes) -> str:
+    """Where a dropped picture leads: its run if it is here, else its engine's form with its settings."""
+    record = pngrecord.decode(data)
+    engine = workbench.catalog.engine(record.engine)
+    try:
+        run = workbench.run(record.run)
+    except UnknownRun:
+        filled = pack({"params": record.params, "seed": record.seed, "preset": record.preset})
+        return query(engine=engine.key, values=filled)
+    return query(engine=engine.key, **{"from": run.id})
+
+
+def _ids(asked: Mapping[str, Any]) -> list[str]:
+    found = asked.get("ids", [])
+    return [str(run_id) for run_id in found][:200] if isinstance(found, list) else []
+
+
+async def _export(workbench: Workbench, request: Request) -> Response:
+    ids, _, ending = request.path_params["name"].rpartition(".")
+    if not RUN_IDS.fullmatch(ids) or ending not in KINDS:
+        words = ", ".join(KINDS)
+        return JSONResponse({"error": f"An export is asked for as <id>[,<id>].<{words}>."}, 404)
+    room = tempfile.TemporaryDirectory(prefix="workbench-export-")
+    wanted = ids.split(",")
+    path = Path(room.name) / f"export.{ending}"
+    try:
+        await run_in_threadpool(export, workbench, wanted, path, KINDS[ending])
+    except WorkbenchError as error:
+        room.cleanup()
+        return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)
+    run = await run_in_threadpool(workbench.run, wanted[0])
+    name = f"{run.engine}-{run.id if len(wanted) == 1 else f'{len(wanted)}-runs'}.{ending}"
+    from starlette.background import BackgroundTask
+
+    return FileResponse(path, filename=name, background=BackgroundTask(room.cleanup))
