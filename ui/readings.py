@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from storage import ArrayInfo, Record, StorageError
+from storage import ArrayInfo, Points, Record, StorageError
 from ui.figures import MAX_FRAMES, MAX_POINTS, Curve, Role, evenly
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -46,23 +46,28 @@ def curves(
 def curves_against(
     record: Record, name: str, across: str, *, roles: Lookup | None = None, variant: str = ""
 ) -> list[Curve]:
-    """The scalar `name` of each contender drawn against another of its scalars, `across`, by common steps."""
+    """The scalar `name` of each contender drawn against another of its scalars, `across`, by common steps; against
+    the steps themselves where `across` is empty."""
+    if not across:
+        return curves(record, name, roles=roles, variant=variant)
     made = []
-    for series in contenders(record, name):
-        x, y = joined(record, series, across, name)
+    for series in contenders(record, across):
+        x, y = joined(record.points(series, across), record.decimated(series, name, MAX_POINTS // 2))
         if x.size:
             made.append(Curve(series, x, y, role=(roles or {}).get(series), variant=variant))
     return made
 
 
-def joined(record: Record, series: str, first: str, second: str) -> tuple[Floats, Floats]:
-    """Values of two scalars of one series at the steps that both have, in the order of the steps. Where a step
-    was recorded twice the later value counts."""
-    left, right = record.points(series, first), record.points(series, second)
-    a = dict(zip(left.steps.tolist(), left.values.tolist(), strict=True))
-    b = dict(zip(right.steps.tolist(), right.values.tolist(), strict=True))
-    steps = sorted(a.keys() & b.keys())
-    return np.array([a[step] for step in steps]), np.array([b[step] for step in steps])
+def joined(across: Points, measured: Points) -> tuple[Floats, Floats]:
+    """Values of `across` and of `measured` at the steps of the latter that both have. Where `across` holds a step
+    twice the later value counts."""
+    if not len(across) or not len(measured):
+        return np.empty(0), np.empty(0)
+    order = np.argsort(across.steps, kind="stable")
+    steps, values = across.steps[order], across.values[order]
+    place = np.searchsorted(steps, measured.steps, side="right") - 1
+    common = (place >= 0) & (steps[place] == measured.steps)
+    return values[place[common]], measured.values[common]
 
 
 def last_value(record: Record, series: str, name: str) -> float | None:

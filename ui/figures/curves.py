@@ -37,6 +37,8 @@ class Threshold:
     at: float
     label: str
     axis: Literal["x", "y"] = "x"
+    below: bool = False
+    """For a level line: the label stands at its right end, under it."""
 
 
 def lines(
@@ -172,6 +174,8 @@ def draw_threshold(figure: Figure, threshold: Threshold) -> None:
         label = note(text, at, 0.985, xref="x", yanchor="top", **side)
     else:
         label = note(text, 0.01, at, yref="y", yshift=1)
+        if threshold.below:
+            label.update(x=0.99, xanchor="right", yanchor="top", yshift=-1)
     label.update(name="threshold", font={"size": 11, "color": "@ink"}, bgcolor="@paper/0.75")
     figure["layout"]["annotations"].append(label)
 

@@ -59,7 +59,10 @@ def history(figures: Sequence[tuple[float, Figure]], label: str = "step") -> Fig
     _share_ranges([figure for _, figure in chosen])
     frames = []
     for step, figure in chosen:
-        layout = {key: figure["layout"][key] for key in ("annotations", "shapes", "xaxis", "yaxis")}
+        own, shown = figure["layout"], newest["layout"]
+        layout = {
+            key: own[key] for key in ("annotations", "shapes", "xaxis", "yaxis") if own[key] != shown[key]
+        }
         frames.append({"name": number(step, 6), "data": figure["data"], "layout": layout})
     newest["frames"] = frames
     newest["layout"]["meta"]["pw"]["frames"] = {"label": label, "names": [frame["name"] for frame in frames]}

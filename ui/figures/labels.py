@@ -9,7 +9,7 @@ from typing import Any
 
 from ui.figures.template import words
 
-LINE_PX = 14.0
+LINE_PX = 16.0
 _CHARACTERS = 18
 
 
@@ -24,9 +24,10 @@ class EndLabel:
 
 
 def wrap(text: str, width: int = _CHARACTERS) -> list[str]:
-    """`text` in lines of at most `width` characters, broken between words; a longer word is shortened."""
+    """`text` in lines of at most `width` characters, broken between words (not at a no-break space); a
+    longer word is shortened."""
     lines: list[str] = []
-    for word in text.split():
+    for word in text.split(" "):
         word = word if len(word) <= width else word[: width - 1] + "…"
         if lines and len(lines[-1]) + 1 + len(word) <= width:
             lines[-1] += " " + word

@@ -166,11 +166,7 @@ def axis_layout(axis: Axis, shown: tuple[float, float] | None, *, value: bool) -
     if axis.log:
         # 10^-3 rather than 0.001; the ticks say that the axis is logarithmic.
         layout.update(type="log", exponentformat="power", minexponent=0, hoverformat=".4~g")
-        decades = abs(math.log10(shown[1]) - math.log10(shown[0])) if shown else 1.0
-        if decades >= 1.2:
-            layout["dtick"] = max(1, math.ceil(decades / 6))
-        else:
-            layout.update(nticks=5, tickformat=".2~g")
+        layout["nticks"] = 6
     elif axis.categories:
         layout.update(
             type="category", categoryorder="array", categoryarray=[words(c) for c in axis.categories]

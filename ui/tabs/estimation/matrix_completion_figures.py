@@ -47,11 +47,7 @@ def race(record: Record, head: Head, *, name: str, y: Axis, work: str = "") -> F
     drawn: list[Curve] = []
     variants = []
     for key, label, across, axis in axes:
-        found = (
-            curves_against(record, name, across, roles=ROLES, variant=key)
-            if across
-            else curves(record, name, roles=ROLES, variant=key)
-        )
+        found = curves_against(record, name, across, roles=ROLES, variant=key)
         if found or not across:
             drawn += levelled(found)
             variants.append(Variant(key, label, axis))
@@ -63,21 +59,17 @@ def plain(record: Record, head: Head, *, name: str, y: Axis) -> Figure:
 
 
 def incoherence(record: Record, head: Head) -> Figure:
-    truth = last_value(record, "Truth", "true incoherence")
-    level = [] if truth is None else [Threshold(truth, f"incoherence of the true factor, {truth:.3g}", "y")]
     found = curves(record, "incoherence", roles=ROLES)
-    if found and truth is not None and math.isfinite(truth):
-        # The level must be inside the range of the axis to be seen.
-        top = max(float(np.nanmax(np.asarray(curve.y))) for curve in found)
-        return lines(
-            head,
-            found,
-            ITERATION,
-            Axis("μ(Uₜ)", low=0, high=1.12 * max(top, truth)),
-            method=METHOD,
-            thresholds=level,
-        )
-    return lines(head, found, ITERATION, Axis("μ(Uₜ)", low=0), method=METHOD)
+    truth = last_value(record, "Truth", "true incoherence")
+    if not found or truth is None or not math.isfinite(truth):
+        return lines(head, found, ITERATION, Axis("μ(Uₜ)"), method=METHOD)
+    # The level must be inside the range of the axis to be seen, with room for its label.
+    values = np.concatenate([[truth], *(np.asarray(curve.y, dtype=float) for curve in found)])
+    low, high = float(np.nanmin(values)), float(np.nanmax(values[values < math.inf]))
+    room = 0.2 * (high - low) or 0.1 * high
+    level = Threshold(truth, f"incoherence of the true factor, {truth:.3g}", "y", below=True)
+    y = Axis("μ(Uₜ)", low=low - room, high=high + room / 2)
+    return lines(head, found, ITERATION, y, method=METHOD, thresholds=[level])
 
 
 def singular_values(record: Record, head: Head, *, name: str, truth: str = "") -> Figure:
@@ -134,7 +126,7 @@ def distortion(record: Record, head: Head) -> Figure:
     bounds = []
     if ratio > 1:
         low, high = (1 / (1 + sign / math.sqrt(ratio)) ** 2 for sign in (1, -1))
-        bounds = [Threshold(low, f"{low:.2g}"), Threshold(high, f"{high:.2g} expected")]
+        bounds = [Threshold(low, f"expected above {low:.2g}"), Threshold(high, f"expected below {high:.2g}")]
     return bars(
         head,
         coordinates(info, 0),
@@ -176,7 +168,7 @@ def scaling(record: Record, head: Head, *, by: str, x: Axis) -> Figure:
     for curve in curves(record, f"time/per iteration by {by}", roles=ROLES):
         slope = last_value(record, curve.name, f"time/slope by {by}")
         at, seconds = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
-        label = curve.name if slope is None else f"{curve.name}, power {slope:.2f}"
+        label = curve.name if slope is None else f"{curve.name}, power\u00a0{slope:.2f}"
         drawn.append(Curve(curve.name, at, seconds, mode="markers", role=curve.role, label=label))
         usable = (at > 0) & (seconds > 0) & np.isfinite(seconds)
         if slope is not None and math.isfinite(slope) and usable.sum() > 1:
