@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -96,6 +96,17 @@ def kept(record: Record, name: str, most: int = MAX_FRAMES) -> list[tuple[ArrayI
     return [(info, record.array(info)) for info in evenly(found, most)]
 
 
+def kept_at(
+    record: Record, name: str, steps: Collection[float]
+) -> dict[float, tuple[ArrayInfo, NDArray[Any]]]:
+    """The kept arrays of that name at these steps."""
+    return {
+        info.step: (info, record.array(info))
+        for info in record.arrays(name)
+        if info.keep and info.step in steps
+    }
+
+
 def coordinates(info: ArrayInfo, axis: int) -> list[Any]:
     """The coordinates along an axis, its indices where it has none."""
     ticks = list(info.axes[axis][1]) if axis < len(info.axes) else []
@@ -106,13 +117,6 @@ def coordinates(info: ArrayInfo, axis: int) -> list[Any]:
 def axis_name(info: ArrayInfo, axis: int) -> str:
     """The name of an axis, empty where it has none."""
     return info.axes[axis][0] if axis < len(info.axes) else ""
-
-
-def history_of(
-    record: Record, name: str, draw: Callable[[ArrayInfo, NDArray[Any]], Any]
-) -> list[tuple[float, Any]]:
-    """`draw` for each kept array of that name: pairs of step and figure."""
-    return [(info.step, draw(info, values)) for info, values in kept(record, name)]
 
 
 def levelled(found: list[Curve]) -> list[Curve]:
