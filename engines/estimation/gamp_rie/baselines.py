@@ -20,8 +20,8 @@ from engines.estimation.gamp_rie.method.sensing import Sensing
 from engines.estimation.gamp_rie.method.spectral import Float
 
 Optimiser = Literal["adam", "gd"]
-CHUNK_BYTES = 32 * 2**20
-"""Hidden activations that are held at once; longer data goes through in pieces."""
+CHUNK_BYTES = 2**22
+"""Hidden activations that are worked on at once: a piece stays in a core's cache."""
 
 
 class Descent(NamedTuple):
@@ -116,7 +116,12 @@ def average_error(matrices: Float, target: Float) -> tuple[Float, float, float]:
 
 
 def linear_estimate(
-    sensing: Sensing, targets: Float, kappa: float, noise: float, iterations: int = 200, tolerance: float = 1e-10
+    sensing: Sensing,
+    targets: Float,
+    kappa: float,
+    noise: float,
+    iterations: int = 100,
+    tolerance: float = 1e-5,
 ) -> Float:
     """Best linear estimator of S*: ridge regression on vec(x x^T - I) with the prior's mean and variance.
 
@@ -147,7 +152,7 @@ def _gradient(w: Any, x: Any, target: Any, hidden: int) -> tuple[Any, Any]:
     """dL/dW for all students at once, and L of each. Arrays of numpy or of torch: both speak this subset."""
     d = x.shape[1]
     students = w.shape[0] // hidden
-    rows = max(256, CHUNK_BYTES // (4 * w.shape[0]))
+    rows = max(128, CHUNK_BYTES // (4 * w.shape[0]))
     gradient: Any = 0.0
     loss: Any = 0.0
     for start in range(0, x.shape[0], rows):

@@ -13,7 +13,16 @@ from engines.events import ClaimCheck, Event
 
 WORTHWHILE = 0.1
 """Ratios are formed where the Bayes-optimal error is above it: below, finite size rules."""
-TRIVIAL_ALPHA = {0.01: 0.343, 0.04: 0.296, 0.0625: 0.289, 0.09: 0.262, 0.16: 0.241, 0.25: 0.228, 0.36: 0.221, 0.49: 0.207}
+TRIVIAL_ALPHA = {
+    0.01: 0.343,
+    0.04: 0.296,
+    0.0625: 0.289,
+    0.09: 0.262,
+    0.16: 0.241,
+    0.25: 0.228,
+    0.36: 0.221,
+    0.49: 0.207,
+}
 """Delta to alpha_T at kappa = 1/2, from the official repository (its sigma squared)."""
 MARGIN = 0.15
 FAILS = 1.2
@@ -136,7 +145,9 @@ def _trivialisation(settings: Settings, ledger: Ledger) -> ClaimCheck:
         return _open(key, "Needs noise: set Delta above 0, or leave the contrast run on.")
     known = [a for published, a in TRIVIAL_ALPHA.items() if abs(published - delta) < 1e-9]
     if settings.kappa != 0.5 or not known:
-        return _open(key, "The threshold is published for kappa = 1/2 and a few Delta only (1/16 among them).")
+        return _open(
+            key, "The threshold is published for kappa = 1/2 and a few Delta only (1/16 among them)."
+        )
     if alpha <= known[0]:
         return _open(key, f"Needs alpha above {known[0]} at this noise; the run ends at {alpha:g}.")
     measured = noisy.spread
@@ -151,7 +162,9 @@ def _ratio_rows(settings: Settings, ledger: Ledger, noisy: bool) -> tuple[str, l
     if (settings.delta > 0.0) != noisy:
         return ("Needs Delta above 0." if noisy else "Needs Delta = 0."), []
     rows = [row for row in ledger.rows.values() if row.small.students and row.small_theory > WORTHWHILE]
-    rows = [row for row in rows if np.isfinite([mean(row.small.gamp), row.small.gd, mean(row.small.limit)]).all()]
+    rows = [
+        row for row in rows if np.isfinite([mean(row.small.gamp), row.small.gd, mean(row.small.limit)]).all()
+    ]
     if not rows:
         return f"Needs gradient descent at an alpha with theory above {WORTHWHILE}.", []
     return "", rows

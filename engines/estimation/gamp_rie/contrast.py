@@ -16,8 +16,11 @@ def contrast(settings: Settings, context: Context, ledger: Ledger, work: Work) -
     """Runs the noiseless and the noisy side at `contrast_alpha` and ends with their table."""
     alpha = settings.contrast_alpha
     for delta in (0.0, settings.contrast_delta):
-        small = ledger.contrast[delta] = Small()
         ledger.contrast_theory[delta] = small_theory(settings, alpha, delta)
+        if delta == 0.0 and alpha in ledger.rows:
+            ledger.contrast[delta] = ledger.rows[alpha].small  # the sweep has been there
+            continue
+        small = ledger.contrast[delta] = Small()
         for repetition in range(settings.baseline_seeds):
             yield from one_descent(settings, context, alpha, delta, repetition, small, work, False, [])
         yield _table(settings, ledger)

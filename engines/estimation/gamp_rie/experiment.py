@@ -64,11 +64,16 @@ Always:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from engines.contract import Claim, Context, Engine, Paper, Run
-from engines.estimation.gamp_rie.params import PRESETS, Settings, check
+from engines.estimation.gamp_rie.params import Settings, check
+from engines.estimation.gamp_rie.presets import PRESETS
 from engines.events import Event
+
+SMALL = 128
+"""d up to which a run keeps to one BLAS thread."""
 
 PAPER = Paper(
     key="gamp_rie",
@@ -135,7 +140,19 @@ CLAIMS = (
 
 def run(settings: Settings, context: Context) -> Run:
     """See the module's docstring for the events."""
-    yield from _events(settings, context)
+    with _threads(settings):
+        yield from _events(settings, context)
+
+
+def _threads(settings: Settings) -> AbstractContextManager[object]:
+    """One BLAS thread where the products are small: two gain little there, and cost much on a busy machine."""
+    import scipy.linalg  # noqa: F401  (loads its own BLAS, which the limit below must find)
+    from threadpoolctl import threadpool_limits
+
+    size = settings.dimension if settings.mode != "map" else 0
+    if "gd" in settings.baselines and settings.mode != "map":
+        size = max(size, settings.small_dimension)
+    return threadpool_limits(1, user_api="blas") if size <= SMALL else nullcontext()
 
 
 def _events(settings: Settings, context: Context) -> Iterator[Event]:

@@ -26,7 +26,9 @@ LONG_S = 600.0
 def introduce(settings: Settings) -> Iterator[Event]:
     """The setting in a sentence, the numbers behind it, and warnings."""
     if settings.mode == "map":
-        yield Text("setting", f"Theory alone: best possible error over alpha and kappa, Delta = {settings.delta:g}.")
+        yield Text(
+            "setting", f"Theory alone: best possible error over alpha and kappa, Delta = {settings.delta:g}."
+        )
         return
     d, hidden = settings.dimension, hidden_units(settings.dimension, settings.kappa)
     kappa = hidden / d
@@ -54,7 +56,9 @@ def introduce(settings: Settings) -> Iterator[Event]:
         yield Alert("finite size", 0, f"d = {d} is below 40: expect clear distance from the large-d theory.")
     seconds = Work(settings).total / FLOPS_PER_SECOND
     if seconds > LONG_S:
-        yield Alert("budget", 0, f"This is about {seconds / 60:.0f} minutes of matrix products on two modest cores.")
+        yield Alert(
+            "budget", 0, f"This is about {seconds / 60:.0f} minutes of matrix products on two modest cores."
+        )
 
 
 def theory_lines(settings: Settings) -> Iterator[Event]:
@@ -88,4 +92,6 @@ def error_map(settings: Settings, work: Work) -> Iterator[Event]:
         values[part] = bayes_map(alphas, kappas[part], settings.delta)
         done = min(start + rows, count)
         yield Array("best error", done, values.copy(), axes, keep=False)
-        yield work.add(work.map * (done - start) / count, f"Map of theory, kappa up to {kappas[done - 1]:.2g}")
+        yield work.add(
+            work.map * (done - start) / count, f"Map of theory, kappa up to {kappas[done - 1]:.2g}"
+        )

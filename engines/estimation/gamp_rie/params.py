@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
-from engines.contract import Params, Preset, Refusal, knob
+from engines.contract import Params, Refusal, knob
 from engines.devices import memory_bytes
 
 Mode = Literal["sweep", "single", "map"]
@@ -74,7 +74,7 @@ class Settings(Params):
         demo_max=150,
     )
     seeds: int = knob(
-        5,
+        3,
         title="Repetitions",
         help="Independent teachers and data sets for each number of samples, 1 to 32.",
         unit="data sets",
@@ -156,7 +156,7 @@ class Settings(Params):
         group=ITERATION,
     )
     tolerance: float = knob(
-        1e-8,
+        1e-6,
         title="Tolerance",
         help="Stops when the estimate's squared change per dimension falls below it, 0 to 0.01.",
         ge=0.0,
@@ -222,7 +222,7 @@ class Settings(Params):
         group=DESCENT,
     )
     baseline_seeds: int = knob(
-        3,
+        2,
         title="Repetitions",
         help="Data sets for gradient descent at each number of samples, 1 to 32.",
         unit="data sets",
@@ -251,7 +251,7 @@ class Settings(Params):
         group=DESCENT,
     )
     steps: int = knob(
-        1000,
+        800,
         title="Steps",
         help="Full-batch steps of each student, 1 to 20000.",
         unit="steps",
@@ -314,7 +314,9 @@ class Settings(Params):
         if "gd" in self.baselines:
             self._check_size("kappa", self.kappa, self.small_dimension, "baseline_dimension")
             if self.student_kappa:
-                self._check_size("student_kappa", self.student_kappa, self.small_dimension, "baseline_dimension")
+                self._check_size(
+                    "student_kappa", self.student_kappa, self.small_dimension, "baseline_dimension"
+                )
         return self
 
     def _check_size(self, name: str, kappa: float, d: int, cure: str) -> None:
@@ -327,7 +329,8 @@ class Settings(Params):
         alpha = min(self.alphas)
         if round(alpha * d * d) < 2:
             raise Refusal(
-                "alpha", f"alpha * d^2 must give at least 2 samples; got {alpha:g} * {d}^2. Raise alpha or {cure}."
+                "alpha",
+                f"alpha * d^2 must give at least 2 samples; got {alpha:g} * {d}^2. Raise alpha or {cure}.",
             )
 
     @property
@@ -383,58 +386,3 @@ def check(settings: Settings, inputs: Mapping[str, Path]) -> None:
             f"{name} = {given} needs {need / 2**30:.1f} GiB for alpha = {alpha:g}, of {free / 2**30:.1f} GiB that are free; "
             f"d up to {fits} fits.",
         )
-
-
-_QUICK: dict[str, Any] = {
-    "dimension": 40,
-    "seeds": 1,
-    "alpha_from": 0.2,
-    "alpha_to": 0.5,
-    "alpha_points": 2,
-    "alpha": 0.2,
-    "map_points": 6,
-    "iterations": 25,
-    "baseline_dimension": 20,
-    "students": 3,
-    "baseline_seeds": 1,
-    "steps": 120,
-}
-
-PRESETS: dict[str, Preset] = {
-    "smoke": Preset("Quick look", "A tiny sweep that ends in about a second: everything runs, little is learnt.", _QUICK),
-    "default": Preset(
-        "Sweep without noise",
-        "Error against samples for all contenders at kappa = 1/2, one noisy contrast run, the map of theory.",
-    ),
-    "noisy": Preset(
-        "Sweep with noise",
-        "Hidden noise of variance 1/16: averaged gradient descent stays above the Bayes-optimal error.",
-        {"delta": 0.0625, "alpha": 0.35, "alpha_to": 0.6, "alpha_points": 6},
-    ),
-    "single": Preset(
-        "One run in detail",
-        "d = 200 at one alpha: the spectrum of R and its denoising, iteration by iteration.",
-        {"mode": "single", "dimension": 200, "seeds": 1, "baseline_dimension": 100, "baseline_seeds": 1},
-    ),
-    "heatmap": Preset(
-        "Map of theory",
-        "Best possible error over samples and width, with the line of perfect recovery.",
-        {"mode": "map", "map_points": 80},
-    ),
-    "paper": Preset(
-        "Full scale",
-        "d = 200, 20 values of alpha, 32 data sets, 64 initialisations of 3000 steps: hours on a CPU.",
-        {
-            "dimension": 200,
-            "seeds": 32,
-            "alpha_from": 0.02,
-            "alpha_to": 0.5,
-            "alpha_points": 20,
-            "map_points": 80,
-            "baseline_dimension": 100,
-            "students": 64,
-            "baseline_seeds": 2,
-            "steps": 3000,
-        },
-    ),
-}

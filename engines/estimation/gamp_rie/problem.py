@@ -20,8 +20,8 @@ from engines.estimation.gamp_rie.method import (
     network_labels,
     sensing,
 )
-from engines.estimation.gamp_rie.params import GUARD_SHARE
 from engines.estimation.gamp_rie.method.spectral import Float
+from engines.estimation.gamp_rie.params import GUARD_SHARE
 
 
 class Problem(NamedTuple):

@@ -30,7 +30,9 @@ LIMIT = "AGD, extrapolated"
 ON_SMALL = "GAMP-RIE on GD's data"
 
 
-def problem_of(settings: Settings, context: Context, d: int, alpha: float, repetition: int, delta: float) -> Problem:
+def problem_of(
+    settings: Settings, context: Context, d: int, alpha: float, repetition: int, delta: float
+) -> Problem:
     """Data set `repetition` of this run at one alpha and noise."""
     return draw_problem(
         d,
@@ -48,7 +50,12 @@ def problem_of(settings: Settings, context: Context, d: int, alpha: float, repet
 def method_settings(settings: Settings, problem: Problem) -> method.Settings:
     """The iteration's own settings for a data set."""
     return method.Settings(
-        problem.kappa, problem.noise, settings.damping, settings.scale, settings.iterations, settings.tolerance
+        problem.kappa,
+        problem.noise,
+        settings.damping,
+        settings.scale,
+        settings.iterations,
+        settings.tolerance,
     )
 
 
@@ -114,12 +121,15 @@ def one_descent(
     clock = time.perf_counter()
     device = context.device if context.device.startswith("cuda") else "cpu"
     try:
-        for point in descend(problem.inputs, problem.labels, start, plan, max(1, settings.steps // 30), device):
+        for point in descend(
+            problem.inputs, problem.labels, start, plan, max(1, settings.steps // 30), device
+        ):
             single, average, limit = average_error(point.matrices(), problem.teacher.matrix)
             if shown:
                 yield from _descent_point(problem, point, single, average, limit, hidden)
             yield work.add(
-                total * (point.step - done) / settings.steps, f"Gradient descent, alpha = {alpha:g}, step {point.step}"
+                total * (point.step - done) / settings.steps,
+                f"Gradient descent, alpha = {alpha:g}, step {point.step}",
             )
             done = point.step
     except FloatingPointError as error:
@@ -175,10 +185,8 @@ def _one_gamp(
 def _quiet_gamp(settings: Settings, problem: Problem) -> float:
     """Error of GAMP-RIE on a data set; NaN where it diverges."""
     own = method_settings(settings, problem)
-    state = method.init(problem.sensing, own)
     try:
-        for state, _ in method.iterate(problem.sensing, problem.targets, own, problem.guard):
-            pass
+        state, _ = method.solve(problem.sensing, problem.targets, own, problem.guard)
     except FloatingPointError:
         return float("nan")
     return problem.mse(state.estimate)

@@ -124,7 +124,9 @@ def _colours(values: Float) -> NDArray[np.uint8]:
 def _crop(name: str, step: int, matrix: Float, keep: bool = False) -> Array:
     size = min(CROP, len(matrix))
     index = np.arange(1, size + 1)
-    return Array(name, step, matrix[:size, :size].copy(), [Axis("row", index), Axis("column", index)], keep=keep)
+    return Array(
+        name, step, matrix[:size, :size].copy(), [Axis("row", index), Axis("column", index)], keep=keep
+    )
 
 
 def _ranks(count: int) -> Axis:

@@ -22,7 +22,8 @@ class Work:
             small = settings.small_dimension
             visits = list(settings.alphas) * settings.baseline_seeds
             if has_contrast(settings):
-                visits += [settings.contrast_alpha] * (2 * settings.baseline_seeds)
+                sides = 1 if settings.contrast_alpha in settings.alphas else 2
+                visits += [settings.contrast_alpha] * (sides * settings.baseline_seeds)
             total += sum(self.descent(settings, small, a) + self.gamp(settings, small, a) for a in visits)
         self.total = max(total, 1.0)
 
@@ -34,7 +35,11 @@ class Work:
     @staticmethod
     def descent(settings: Settings, d: int, alpha: float) -> float:
         """Flops of all students of one data set."""
-        return settings.steps * settings.students * descent_flops(d, settings.student_kappa or settings.kappa, alpha)
+        return (
+            settings.steps
+            * settings.students
+            * descent_flops(d, settings.student_kappa or settings.kappa, alpha)
+        )
 
     def add(self, flops: float, note: str) -> Progress:
         """The progress after `flops` more."""

@@ -20,6 +20,7 @@ from engines.estimation.gamp_rie.method.gamp import (
     State,
     init,
     iterate,
+    solve,
     step,
     student_weights,
 )
@@ -94,6 +95,7 @@ __all__ = [
     "rie_error_ratio",
     "sensing",
     "shrink",
+    "solve",
     "state_evolution",
     "step",
     "stieltjes",

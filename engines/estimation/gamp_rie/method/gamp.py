@@ -16,6 +16,7 @@ of matrix products (fewer by symmetry) and one eigendecomposition.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -30,6 +31,11 @@ Scale = Literal["empirical", "population"]
 SMALLEST_ERROR = 1e-14
 MORE_DAMPING = 0.7
 """Damping of the second attempt."""
+DOUBT = 3.0
+"""The guard steps in where the held-out error is that many times the own estimate ..."""
+DOUBT_FLOOR = 0.01
+"""... and above this, in units of the prior variance 1/kappa. The wrong fixed points that were met lie at 0.05
+and more; close to perfect recovery the own estimate of a finite system runs ahead without harm."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +154,7 @@ def iterate(
     """Run to convergence; yields after each iteration, at most `settings.iterations` of them (twice with a guard).
 
     With a `guard` the run begins again, once, with damping `MORE_DAMPING` when it ends (or is past half of its
-    iterations) at a point whose held-out error is more than three times its own estimate: the wrong fixed
+    iterations) at a point whose held-out error contradicts its own estimate (`DOUBT`): the wrong fixed
     point that weak damping leads to. Where the second run fails too, the estimate with the smallest held-out
     error is yielded once more at the end, so that the last one yielded is always the answer.
     Raises FloatingPointError when the numbers leave the finite range."""
@@ -161,7 +167,7 @@ def iterate(
                 info = info._replace(held_out=guard.error(state.estimate, settings.noise))
                 best = (state, info) if best is None or info.held_out < best[1].held_out else best
             yield state, info._replace(attempt=attempt)
-            trusted = not info.held_out > max(3.0 * info.own_error, 1e-3)
+            trusted = not info.held_out > max(DOUBT * info.own_error, DOUBT_FLOOR / settings.kappa)
             if info.change < settings.tolerance:
                 break
             if attempt == 0 and not trusted and turn >= settings.iterations // 2:
@@ -171,6 +177,15 @@ def iterate(
         settings = replace(settings, damping=max(settings.damping, MORE_DAMPING))
     if best is not None:
         yield best[0], best[1]._replace(attempt=2)
+
+
+def solve(
+    sensing: Sensing, targets: Float, settings: Settings, guard: Guard | None = None
+) -> tuple[State, Info]:
+    """The last state of `iterate`: for callers who want the answer and not the way to it."""
+    if settings.iterations < 1:
+        raise ValueError(f"iterations must be at least 1; got {settings.iterations}.")
+    return deque(iterate(sensing, targets, settings, guard), maxlen=1)[0]
 
 
 def student_weights(estimate: Float, hidden: int) -> Float:

@@ -167,8 +167,10 @@ def _polish(w: Complex, z: Float, s: Float, kappa: float, steps: int = 2) -> Com
 def _edge_quartic(w: Float, s: Float, kappa: float) -> Float:
     """Q(w): its real roots are the edges; positive where z(g) decreases."""
     value: Float = (
-        kappa * kappa * w - 2.0 * kappa
-    ) * w**3 + ((1.0 - kappa - s * kappa * kappa) * w + 2.0 * s * kappa) * w - s
+        (kappa * kappa * w - 2.0 * kappa) * w**3
+        + ((1.0 - kappa - s * kappa * kappa) * w + 2.0 * s * kappa) * w
+        - s
+    )
     return value
 
 
@@ -180,9 +182,9 @@ def _position(w: Complex, s: ArrayLike, kappa: float) -> Complex:
 def _critical_points(s: Float, kappa: float) -> tuple[Complex, NDArray[np.bool_]]:
     """The four roots of Q for each s, shape [S, 4], and which of them are real."""
     top = kappa * kappa
-    last = np.stack(
-        [np.full_like(s, -2.0 * kappa), 1.0 - kappa - s * top, 2.0 * s * kappa, -s], axis=-1
-    ) / top
+    last = (
+        np.stack([np.full_like(s, -2.0 * kappa), 1.0 - kappa - s * top, 2.0 * s * kappa, -s], axis=-1) / top
+    )
     companion = np.zeros((len(s), 4, 4))
     companion[:, 0, :] = -last
     companion[:, [1, 2, 3], [0, 1, 2]] = 1.0

@@ -76,7 +76,9 @@ def bayes_curve(alpha: ArrayLike, kappa: float, noise: float = 0.0, points: int 
     _check(float(np.min(a)), kappa, noise)
     high = np.log(2.0 * (1.0 / kappa + noise) / float(np.min(a)) + 1.0)
     # A third of the points for the last stretch before recovery, where s spans decades.
-    log_s = np.unique(np.r_[np.linspace(np.log(SMALLEST_S), -7.0, points // 3), np.linspace(-7.0, high, points)])
+    log_s = np.unique(
+        np.r_[np.linspace(np.log(SMALLEST_S), -7.0, points // 3), np.linspace(-7.0, high, points)]
+    )
     s = np.exp(log_s)
     ratio = rie_error_ratio(s, kappa)
     line = 0.5 * ratio + 0.25 * noise / s
