@@ -37,16 +37,16 @@ def build(engine: Engine, view: View, *, demo: bool = False) -> None:
 def markup(engine: Engine, view: View, *, demo: bool = False) -> str:
     """Head, form and stage."""
     paper = engine.paper
-    links = " ".join(
+    links = "".join(
         f'<a href="{escape(address)}" target="_blank" rel="noreferrer">{word}</a>'
         for word, address in home.references(engine)
     )
-    where = ", ".join(
-        str(part) for part in (paper.venue, paper.year) if part and str(paper.year) != paper.venue
-    )
+    has_year = str(paper.year) in paper.venue
+    where = paper.venue if has_year else ", ".join(filter(None, [paper.venue, str(paper.year)]))
     return (
-        f'<div class="wb-bench" data-engine="{escape(engine.key)}"><header class="wb-paper"><h1>{escape(paper.title)}</h1>'
-        f'<p class="wb-by">{escape(home.authors(engine))}. {escape(where)}</p>{links}'
+        f'<div class="wb-bench" data-engine="{escape(engine.key)}"><header class="wb-paper">'
+        f"<h1>{escape(paper.title)}</h1>"
+        f'<p class="wb-by">{escape(home.authors(engine))}. {escape(where)}{links}</p>'
         f'<p class="wb-idea">{escape(paper.summary)}</p></header>'
         f'<div class="wb-desk">{form.markup(engine, demo=demo)}{live_stage.markup(engine, view)}</div></div>'
     )

@@ -13,7 +13,7 @@ from html import escape
 from typing import Any
 
 from engines.contract import Engine
-from ui.form_fields import Field, fields_of, grouped, preset_values
+from ui.form_fields import SEGMENT_CHARACTERS, Field, fields_of, grouped, preset_values
 
 DICE = (
     '<svg viewBox="0 0 16 16" aria-hidden="true"><rect x="2" y="2" width="12" height="12" rx="2.5"/>'
@@ -43,7 +43,7 @@ def setup(engine: Engine) -> dict[str, Any]:
                     "whole": field.whole,
                     "many": field.many,
                 }.items()
-                if value not in (None, False)
+                if value is not None and value is not False
             }
             for field in fields_of(engine.params)
         },
@@ -68,7 +68,7 @@ def markup(engine: Engine, *, demo: bool = False) -> str:
 
 
 def presets_markup(engine: Engine) -> str:
-    """Presets as segments, and the help of each (the script shows the chosen one)."""
+    """Presets as segments (as pills where they are many), and the help of each (the script shows the chosen one)."""
     key = escape(engine.key)
     segments, helps = [], []
     for name in sorted(engine.presets, key=lambda name: name != "default"):
@@ -80,10 +80,12 @@ def presets_markup(engine: Engine) -> str:
         )
         hide = "" if name == "default" else " hidden"
         helps.append(f'<span data-preset="{escape(name)}"{hide}>{escape(preset.help)}</span>')
+    width = sum(len(preset.title) + 3 for preset in engine.presets.values())
+    shape = "wb-segments" if width <= SEGMENT_CHARACTERS else "wb-pills"
     return (
         '<fieldset class="wb-field wb-presets"><legend class="wb-label">Preset '
         '<button type="button" class="wb-edited" data-do="reset" hidden>edited, reset</button></legend>'
-        f'<div class="wb-segments">{"".join(segments)}</div><p class="wb-help">{"".join(helps)}</p></fieldset>'
+        f'<div class="{shape}">{"".join(segments)}</div><p class="wb-help">{"".join(helps)}</p></fieldset>'
     )
 
 

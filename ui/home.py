@@ -96,7 +96,7 @@ def card(engine: Engine, last: Latest | None) -> str:
         f'<article class="wb-card"><div class="wb-card-view">{_view(engine, last)}</div>'
         f'<h3><a data-wb href="?engine={escape(engine.key)}">{escape(paper.short)}</a></h3>'
         f'<p class="wb-card-text">{escape(paper.summary)}<span class="wb-by">{escape(authors(engine))}, {paper.year}'
-        f"{', ' + escape(paper.venue) if paper.venue else ''}</span></p>"
+        "</span></p>"
         f'<div class="wb-card-foot">{links}<span class="wb-tally">{_tally(engine, last)}</span></div></article>'
     )
 

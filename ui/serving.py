@@ -5,7 +5,9 @@ of a fixed table, and an upload is stored by its content."""
 
 from __future__ import annotations
 
+import gzip
 import re
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,7 +41,11 @@ def routes(workbench: Workbench, *, demo: bool = False) -> list[Route]:
 
     async def static_file(request: Request) -> Response:
         path, media_type = static[request.url.path.split("/wb/", 1)[1]]
-        return FileResponse(path, media_type=media_type, headers={"Cache-Control": FOREVER})
+        if media_type != "text/javascript" or "gzip" not in request.headers.get("accept-encoding", ""):
+            return FileResponse(path, media_type=media_type, headers={"Cache-Control": FOREVER})
+        data = await run_in_threadpool(packed, path)
+        headers = {"Cache-Control": FOREVER, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Response(data, media_type=media_type, headers=headers)
 
     async def page_script(request: Request) -> Response:
         return Response(theme.script(), media_type="text/javascript", headers={"Cache-Control": FOREVER})
@@ -58,6 +64,12 @@ def routes(workbench: Workbench, *, demo: bool = False) -> list[Route]:
         Route("/wb/artifact/{hash}", artifact),
         Route("/wb/upload", upload, methods=["POST"]),
     ]
+
+
+@cache
+def packed(path: Path) -> bytes:
+    """A large script as gzip, made once: Gradio's server would compress it anew for every reader."""
+    return gzip.compress(path.read_bytes(), 6)
 
 
 def serve_artifact(workbench: Workbench, content_hash: str, name: str = "") -> Response:

@@ -84,6 +84,17 @@
   function arrived() {
     delete document.documentElement.dataset.arriving;
     document.documentElement.dataset.ready = "1";
+    loadPlotly();
+  }
+
+  /* Nearly five megabytes of plotly come after the page can be used, once; figures wait for it by themselves. */
+  function loadPlotly() {
+    if (document.querySelector("script[data-plotly]")) return;
+    const script = document.createElement("script");
+    script.src = "wb/plotly.min.js";
+    script.async = true;
+    script.dataset.plotly = "1";
+    document.head.append(script);
   }
 
   function mountWire(element, trigger, props, watch) {
@@ -127,6 +138,7 @@
       if (!entry.isIntersecting) continue;
       const bench = [...benches.values()].find((one) => one.element === entry.target);
       if (bench) {
+        bench.fit();
         enter(`bench ${bench.engine}`, bench.address());
         if (bench.run && !bench.over) ask("act", { do: "follow", engine: bench.engine, run: bench.run, since: bench.version });
       } else if (entry.target.dataset.place !== undefined) {

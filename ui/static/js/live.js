@@ -14,7 +14,17 @@
       this.claimsHold = this.part("claims").innerHTML;
       this.clear();
       this.stage.addEventListener("click", (event) => this.pressed(event));
+      for (const name of ["scroll", "resize"]) addEventListener(name, () => this.fit(), { passive: true });
+      this.fit();
       window.wb.register(this);
+    }
+
+    /* The form takes the room that the window has below its top, so that Run is always in sight. */
+    fit() {
+      const form = this.form.element;
+      if (form.offsetParent === null) return;
+      const top = Math.max(12, form.parentElement.getBoundingClientRect().top);
+      form.style.setProperty("--room", `${Math.max(260, innerHeight - top - 12)}px`);
     }
 
     part(name) {
