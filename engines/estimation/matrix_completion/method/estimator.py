@@ -21,7 +21,7 @@ from engines.estimation.matrix_completion.method.alternating import (
     step_on_parts,
 )
 from engines.estimation.matrix_completion.method.compiled import RowTeam, single_threaded_blas
-from engines.estimation.matrix_completion.method.factors import orthonormal, padded
+from engines.estimation.matrix_completion.method.factors import padded
 from engines.estimation.matrix_completion.method.observations import Duplicates, Observations, check_rank
 from engines.estimation.matrix_completion.method.sketch import KINDS
 from engines.estimation.matrix_completion.method.sparse import pair_products
@@ -232,8 +232,7 @@ class MatrixCompletion:
         if shape != obs.shape or self.left_.shape[1] != self.rank:
             raise Refusal("warm_start", f"warm_start needs the shape and rank of the last fit, {shape} and "
                           f"{self.left_.shape[1]}; got {obs.shape} and {self.rank}. Pass warm_start=False.")  # fmt: skip
-        left = padded(self.left_)
-        return started(orthonormal(left, self.rank), padded(self.right_), self.rank, int(rng.integers(2**62)))
+        return started(padded(self.left_), padded(self.right_), self.rank, int(rng.integers(2**62)))
 
     def _held_out(self, obs: Observations, rng: np.random.Generator) -> tuple[Observations, Any]:
         if self.hold_out <= 0.0:

@@ -182,7 +182,9 @@ def conjugate_gradients(
         store(x, v, zeros_like(x))
         store(p, v, load(z, v))
     zeta = float(dot(z, z, K))
-    enough = tol * tol * zeta
+    # Below the rounding of z the direction is noise; a row with fewer entries than unknowns would follow it far out.
+    rounding = 1e-14 if z.itemsize == 8 else 1e-6
+    enough = max(tol, rounding) ** 2 * zeta
     gained = 0.0
     for step in range(steps):
         last = step + 1 == steps

@@ -151,7 +151,7 @@ def solve_rows_sketch(
     width = K + 8  # the residual travels as one more column
     A, r, T = np.empty(room * K, Q.dtype), np.empty(room, Q.dtype), np.zeros(room * width, Q.dtype)
     SA, Sr, ST = np.empty((q + 3) * K, Q.dtype), np.empty(q + 3, Q.dtype), np.empty(q * width, Q.dtype)
-    z, x, y = np.empty(K, Q.dtype), np.empty(K, Q.dtype), np.empty(K, Q.dtype)
+    z, x, y, descent = np.empty(K, Q.dtype), np.empty(K, Q.dtype), np.empty(K, Q.dtype), np.empty(K, Q.dtype)
     p, h, start, U = (
         np.empty(K, Q.dtype),
         np.empty(K, Q.dtype),
@@ -169,6 +169,7 @@ def solve_rows_sketch(
         before[i] = gather(begin, end, indices, values, Q, K, G, at, A, r, z)
         for j in range(K):
             z[j] -= ridge[j] * G[at + j]
+            descent[j] = z[j]
         if q < L:
             for e in range(L):
                 for v in range(0, K, 8):
@@ -181,7 +182,7 @@ def solve_rows_sketch(
                 for v in range(0, K, 8):
                     store(SA, s * K + v, load(ST, s * width + v))
                 Sr[s] = ST[s * width + K]
-            factor_normal(SA, q, k, K, ridge, U)
+            determined = factor_normal(SA, q, k, K, ridge, U)
             # sketch and solve: start = argmin ||S (A x - r)||^2 + x^T D (x + 2 g)
             for j in range(K):
                 p[j] = -ridge[j] * G[at + j]
@@ -189,23 +190,26 @@ def solve_rows_sketch(
                 _add_row(p, 0, Sr[s], SA, s * K, K)
             solve_factored(U, k, K, p, start)
             # z <- z - (A^T A + D) start: from here on the correction to the start is sought
-            share = 2.0 * dot(z, start, K)
-            share -= normal_product(A, L, K, start, h, True) + add_ridge(h, ridge, start, K)
-            if share > 0.0:
-                add_scaled(z, -1.0, h, K)
-                gain[i] = share
-            else:  # a poor sketch would raise the objective: stay at the warm start
-                for j in range(K):
-                    start[j] = 0.0
+            normal_product(A, L, K, start, h, True)
+            add_ridge(h, ridge, start, K)
+            add_scaled(z, -1.0, h, K)
         else:
-            factor_normal(A, L, k, K, ridge, U)
+            determined = factor_normal(A, L, k, K, ridge, U)
             for j in range(K):
                 start[j] = 0.0
-        count, gained = _preconditioned(A, L, k, K, ridge, U, steps, tol, z, x, y, p, h)
-        taken[i] = count
-        gain[i] += gained
-        for j in range(K):
-            G[at + j] += omega * (start[j] + x[j])
+        # An undetermined row's U is nearly singular: a second step would only amplify rounding.
+        most = steps if determined else 1
+        taken[i], _ = _preconditioned(A, L, k, K, ridge, U, most, tol, z, x, y, p, h)
+        # Along d = start + x the objective falls most at gamma d; the line search makes sure that it falls at all,
+        # whatever the sketch, and that omega in (0, 2) times as far still lowers it (see `pace`).
+        add_scaled(x, 1.0, start, K)
+        curvature = normal_product(A, L, K, x, h, False) + add_ridge(h, ridge, x, K)
+        slope = dot(descent, x, K)
+        if curvature > 0.0:
+            gain[i] = slope * slope / curvature
+            add_scaled(x, omega * slope / curvature - 1.0, x, K)
+            for j in range(K):
+                G[at + j] += x[j]
 
 
 def sketched(kind: str, A: NDArray[np.float64], q: int, seed: int) -> NDArray[np.float64]:
