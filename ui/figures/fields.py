@@ -140,7 +140,7 @@ def _fit_axes(layout: dict[str, Any], x: Axis, y: Axis, xs: list[Any], ys: list[
             (axis.high if axis.high is not None else ends[1]),
         )
         layout[name]["range"] = [high, low] if axis.reverse else [low, high]
-        if len(places) <= 8:
+        if len(places) <= 8 and all(len(number(place)) <= 4 for place in places):
             layout[name].update(
                 tickmode="array", tickvals=places, ticktext=[number(place) for place in places]
             )

@@ -38,46 +38,26 @@ def wrap(text: str, width: int = _CHARACTERS) -> list[str]:
 
 def spread(wanted: Sequence[float], heights: Sequence[float], low: float, high: float) -> list[float]:
     """Centres (px) for boxes of the given heights as close as can be to the wanted centres, in their order,
-    none over another, all within [low, high] where they fit. Pools of touching boxes share their mean
-    displacement (pool adjacent violators), the least-squares answer."""
+    none over another, all within [low, high] where they fit.
+
+    With the heights of all boxes above taken off, "none over another" says that the tops rise: an isotonic
+    regression (pool adjacent violators), whose bounded solution is the unbounded one, clipped."""
     order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    pools: list[tuple[float, list[int], float]] = []  # (first centre, members, total height)
+    above, offsets = 0.0, []
+    pools: list[tuple[float, int]] = []  # (mean of the reduced tops, how many boxes)
     for index in order:
-        members, height = [index], heights[index]
-        centre = wanted[index]
-        while pools:
-            above_centre, above, above_height = pools[-1]
-            if above_centre + above_height / 2 <= centre - height / 2:
-                break
-            pools.pop()
-            members = [*above, *members]
-            height = above_height + height
-            centre = _pool_centre(members, wanted, heights)
-        pools.append(
-            (min(max(centre, low + height / 2), max(high - height / 2, low + height / 2)), members, height)
-        )
+        offsets.append(above)
+        mean, count = wanted[index] - heights[index] / 2 - above, 1
+        while pools and pools[-1][0] > mean:
+            other, members = pools.pop()
+            mean, count = (mean * count + other * members) / (count + members), count + members
+        pools.append((mean, count))
+        above += heights[index]
+    tops = [min(max(mean, low), max(high - above, low)) for mean, count in pools for _ in range(count)]
     places = [0.0] * len(wanted)
-    floor = low
-    for centre, members, height in pools:
-        top = max(centre - height / 2, floor)
-        for index in members:
-            places[index] = top + heights[index] / 2
-            top += heights[index]
-        floor = top
-    overflow = floor - high
-    if overflow > 0:
-        places = [max(place - overflow, low) if place > low else place for place in places]
+    for index, top, offset in zip(order, tops, offsets, strict=True):
+        places[index] = top + offset + heights[index] / 2
     return places
-
-
-def _pool_centre(members: Sequence[int], wanted: Sequence[float], heights: Sequence[float]) -> float:
-    """The centre of a stack of boxes that minimises the squared displacement of its members."""
-    total = sum(heights[index] for index in members)
-    offset, displaced = 0.0, 0.0
-    for index in members:
-        displaced += wanted[index] - (offset + heights[index] / 2 - total / 2)
-        offset += heights[index]
-    return displaced / len(members)
 
 
 def end_labels(

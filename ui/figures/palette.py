@@ -95,6 +95,7 @@ CONTENDERS: Mapping[str, str] = {
     "averaged gradient descent": "orange",
     "averaged gd": "orange",
     "agd": "orange",
+    "agd, extrapolated": "purple",
     "sgd": "green",
     "sgd with momentum": "green",
     "muon": "purple",
@@ -103,6 +104,7 @@ CONTENDERS: Mapping[str, str] = {
     "best linear": "green",
     "best linear estimator": "green",
     "linear": "green",
+    "linear estimator": "green",
     "ridge": "green",
     "trivial": "sky",
     "prior mean": "sky",
@@ -119,7 +121,16 @@ _REFERENCE = re.compile(
     re.IGNORECASE,
 )
 _TOKEN = re.compile(r"^@([a-z0-9-]+)(?:/(0?\.\d+|1))?$")
-_DASHES = ("solid", "dash", "dashdot", "longdash")
+_DASHES = (
+    "solid",
+    "dash",
+    "dashdot",
+    "longdash",
+    "longdashdot",
+    "3px,3px",
+    "12px,3px",
+    "6px,2px,2px,2px,2px,2px",
+)
 
 Role = Literal["method", "ablation", "baseline", "reference"]
 
@@ -214,11 +225,12 @@ def colour(token: str, scheme: Scheme) -> str:
 
 
 def resolve(value: Any, scheme: Scheme) -> Any:
-    """A copy of a figure (or any part of it) in which every token is a colour of the scheme."""
+    """A copy of a figure (or any part of it) in which every token is a colour of the scheme. `meta` is
+    for the page, in words of engines and users: it stays as it is."""
     if isinstance(value, str):
         return colour(value, scheme) if value.startswith("@") else value
     if isinstance(value, Mapping):
-        return {key: resolve(item, scheme) for key, item in value.items()}
+        return {key: item if key == "meta" else resolve(item, scheme) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [resolve(item, scheme) for item in value]
     return value

@@ -131,8 +131,9 @@ def span(parts: Iterable[Floats], axis: Axis, pad: float = 0.06) -> tuple[float,
     low = min((float(part.min()) for part in finite), default=0.1 if axis.log else 0.0)
     high = max((float(part.max()) for part in finite), default=1.0)
     low, high = (axis.low if axis.low is not None else low), (axis.high if axis.high is not None else high)
+    low, high = (min(max(end, 1e-250 if axis.log else -1e250), 1e250) for end in (low, high))
     if axis.log:
-        low, high = math.log10(max(low, 1e-300)), math.log10(max(high, 1e-300))
+        low, high = math.log10(low), math.log10(high)
     if high <= low:
         room = 0.5 if axis.log else (abs(low) * 0.1 or 0.5)
         low, high = low - room, high + room

@@ -152,6 +152,7 @@ FIGURES = (
             name="loss by step",
             x=Axis("optimiser step", integer=True),
             y=Axis("training loss", log=True),
+            dots=False,
         ),
         "series:loss by step",
         when=_descends,

@@ -232,10 +232,17 @@ def descent(record: Record, head: Head) -> Figure:
 
 
 def measured(
-    record: Record, head: Head, *, name: str, x: Axis, y: Axis, level: tuple[float, str] | None = None
+    record: Record,
+    head: Head,
+    *,
+    name: str,
+    x: Axis,
+    y: Axis,
+    level: tuple[float, str] | None = None,
+    dots: bool = True,
 ) -> Figure:
-    """Dots joined by lines, with a level to compare with."""
-    found = curves(record, name, roles=ROLES, mode="both")
+    """Lines, with `dots` at the points that were measured, and a level to compare with."""
+    found = curves(record, name, roles=ROLES, mode="both" if dots else "lines")
     marks = [Threshold(level[0], level[1], "y")] if level and found else []
     return lines(head, found, x, y, method=METHOD, thresholds=marks)
 
