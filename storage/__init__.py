@@ -15,8 +15,9 @@ from storage.errors import (
     StorageError,
 )
 from storage.record import Record
+from storage.status import Status
 from storage.store import Store
-from storage.tables import Run, Status
+from storage.tables import Run
 from storage.values import (
     AlertRow,
     ArrayInfo,

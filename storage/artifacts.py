@@ -113,7 +113,9 @@ class Artifacts:
         Returns:
             How many files were removed.
         """
-        expired = self._database.write(lambda connection: remove_unreferenced(connection, None))
+        expired = self._database.write(
+            lambda connection: remove_unreferenced(connection, self._database, None)
+        )
         leftovers, temporary = self.blobs.older_than(LEFTOVER_S)
         self.blobs.remove_temporary(temporary)
         return len(temporary) + self.discard({*expired, *leftovers})
@@ -202,7 +204,9 @@ def hashes_of_run(connection: Connection, run_id: str) -> set[str]:
     return found
 
 
-def remove_unreferenced(connection: Connection, candidates: Iterable[str] | None) -> list[str]:
+def remove_unreferenced(
+    connection: Connection, database: Database, candidates: Iterable[str] | None
+) -> list[str]:
     """Remove the rows of those candidates (None: of all artifacts) that nobody refers to and nobody holds.
 
     Returns:
@@ -215,6 +219,7 @@ def remove_unreferenced(connection: Connection, candidates: Iterable[str] | None
         if not candidates:
             return []
         statement = statement.where(ARTIFACT.c.hash.in_(candidates))
+    database.lock_artifacts(connection)
     return list(connection.execute(statement.returning(ARTIFACT.c.hash)).scalars())
 
 

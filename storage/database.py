@@ -34,7 +34,8 @@ ARTIFACT_LOCK = 0x7057_0001  # PostgreSQL advisory lock: see Database.lock_artif
 
 _BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _BUSY_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
-_FULL_STATE = "53100"
+_FULL_STATE, _TOO_LARGE_STATE = "53100", "22003"
+_TOO_LARGE = "A number does not fit into 64 bits and cannot be recorded."
 _SENTENCES = {
     sqlite3.SQLITE_NOTADB: "is not a SQLite database",
     sqlite3.SQLITE_CORRUPT: "is damaged: restore a copy, or export what can still be read",
@@ -140,7 +141,7 @@ class Database:
                 with engine.begin() as connection:
                     return work(connection)
             except OverflowError as error:
-                raise StorageError("A number does not fit into 64 bits and cannot be recorded.") from error
+                raise StorageError(_TOO_LARGE) from error
             except StatementError as error:
                 if isinstance(error.orig, StorageError):  # a column type refused a value
                     raise error.orig from error
@@ -155,8 +156,10 @@ class Database:
 
     def _translated(self, error: StatementError) -> StorageError:
         original: Any = error.orig
-        code = getattr(original, "sqlite_errorcode", 0)
-        is_full = code == sqlite3.SQLITE_FULL or getattr(original, "sqlstate", None) == _FULL_STATE
+        code, state = getattr(original, "sqlite_errorcode", 0), getattr(original, "sqlstate", None)
+        if state == _TOO_LARGE_STATE:
+            return StorageError(_TOO_LARGE)
+        is_full = code == sqlite3.SQLITE_FULL or state == _FULL_STATE
         if is_full or (code & 0xFF == sqlite3.SQLITE_IOERR and self._has_no_room()):
             return DiskFull(
                 "The disk of the database is full: free some room; what was recorded before is intact."
@@ -164,7 +167,7 @@ class Database:
         name = self.path.name if self.path else self.url.database
         if sentence := _SENTENCES.get(code & 0xFF):
             return StorageError(f"The database {name} {sentence}.")
-        return StorageError(f"The database {name} answered: {original}.")
+        return StorageError(f"The database {name} answered: {str(original).splitlines()[0]}.")
 
     def _has_no_room(self) -> bool:
         folder = self.path.parent if self.path else None

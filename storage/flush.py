@@ -13,7 +13,8 @@ from storage.blobs import Content
 from storage.database import Database
 from storage.errors import RunNotFound
 from storage.series import Tail
-from storage.tables import ALERT, CHUNK, RUN, SERIES, Status
+from storage.status import Status
+from storage.tables import ALERT, CHUNK, RUN, SERIES
 
 STALE = "stale"  # error_kind of a run that was given up because its heartbeat stopped
 
@@ -79,7 +80,7 @@ def write_batch(
     if batch.alerts:
         connection.execute(insert(ALERT), [row | stamp for row in batch.alerts])
     written = write_curves(connection, database, stamp, curves)
-    return Written(written, remove_unreferenced(connection, superseded))
+    return Written(written, remove_unreferenced(connection, database, superseded))
 
 
 def _touch_run(connection: Connection, run_id: str, progress: tuple[float, float, str] | None) -> int:

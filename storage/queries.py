@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, Connection, Text, and_, case, cast, func, 
 from sqlmodel import Session
 
 from storage.errors import StorageError
-from storage.tables import CLAIM, PICTURE, RUN, SERIES, TAG, Run, Status
+from storage.status import Status
+from storage.tables import CLAIM, PICTURE, RUN, SERIES, TAG, Run
 from storage.values import RunPage, RunQuery, RunRow
 
 _SEARCHED = (RUN.c.id, RUN.c.engine, RUN.c.preset, RUN.c.note, RUN.c.params)

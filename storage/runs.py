@@ -11,11 +11,13 @@ from sqlmodel import Session, col
 from sqlmodel import select as select_models
 
 from storage.artifacts import hashes_of_run, refer_to_uploads, remove_unreferenced
+from storage.columns import storable
 from storage.database import Database
 from storage.errors import RunNotFound, StorageError
 from storage.flush import STALE
 from storage.ids import is_id
-from storage.tables import COMMAND, RUN, TAG, Run, Status, storable
+from storage.status import Status
+from storage.tables import COMMAND, RUN, TAG, Run
 from storage.values import CommandRow
 
 _UNFINISHED = (Status.queued, Status.running)
@@ -125,7 +127,7 @@ def set_tags(connection: Connection, run_id: str, tags: Iterable[str]) -> None:
     insert_tags(connection, run_id, tags)
 
 
-def delete_run(connection: Connection, run_id: str) -> list[str]:
+def delete_run(connection: Connection, database: Database, run_id: str) -> list[str]:
     """Delete a run and all that it recorded.
 
     Returns:
@@ -137,7 +139,7 @@ def delete_run(connection: Connection, run_id: str) -> list[str]:
     hashes = hashes_of_run(connection, run_id)
     if not connection.execute(delete(RUN).where(RUN.c.id == run_id)).rowcount:
         raise RunNotFound(run_id)
-    return remove_unreferenced(connection, hashes)
+    return remove_unreferenced(connection, database, hashes)
 
 
 def send_command(connection: Connection, run_id: str, kind: str, payload: Mapping[str, Any]) -> None:

@@ -22,7 +22,8 @@ from storage.blobs import Blobs
 from storage.database import Database
 from storage.ids import new_id
 from storage.record import Record
-from storage.tables import COMMAND, Run, Status
+from storage.status import Status
+from storage.tables import COMMAND, Run
 from storage.values import CommandRow, RunPage, RunQuery
 from storage.writer import Writer
 
@@ -252,5 +253,5 @@ class Store:
         Raises:
             RunNotFound: no run has this id.
         """
-        unneeded = self.database.write(lambda connection: runs.delete_run(connection, run_id))
+        unneeded = self.database.write(lambda connection: runs.delete_run(connection, self.database, run_id))
         self.artifacts.discard(unneeded)

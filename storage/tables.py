@@ -1,125 +1,26 @@
-"""The tables. One model a table, portable between SQLite and PostgreSQL.
-
-Three column types carry what SQL alone would lose: text that every database accepts, JSON with exact floats,
-and floats whose NaN survives (SQLite turns NaN into NULL, so NULL *means* NaN in those columns, on every
-database). `docs/record.md` explains the tables to people.
-"""
+"""The tables: one model each, portable between SQLite and PostgreSQL. `docs/record.md` explains them to people."""
 
 from __future__ import annotations
 
-import math
-from enum import StrEnum
 from typing import Any, cast
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
-    Dialect,
     Double,
     Integer,
     LargeBinary,
     MetaData,
     Table,
-    Text,
     UniqueConstraint,
     func,
     select,
 )
 from sqlalchemy.orm import column_property, registry
-from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
 
-from storage import jsontext
-from storage.errors import StorageError
-
-
-class Status(StrEnum):
-    """Where a run stands. The first two go on by themselves; the others are final."""
-
-    queued = "queued"
-    running = "running"
-    finished = "finished"
-    failed = "failed"
-    cancelled = "cancelled"
-    interrupted = "interrupted"
-
-    @classmethod
-    def named(cls, name: str) -> Status:
-        """The status of this name.
-
-        Raises:
-            StorageError: there is none.
-        """
-        if name not in cls.__members__:
-            raise StorageError(f"{name!r} is not a status; there are {', '.join(cls.__members__)}.")
-        return cls[name]
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing more will be recorded."""
-        return self not in (Status.queued, Status.running)
-
-
-def storable(text: str) -> str:
-    """`text` as every database keeps it: NUL and lone surrogates become U+FFFD."""
-    if text.isascii() and "\0" not in text:
-        return text
-    return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-class StoredText(TypeDecorator[str]):
-    """Text, made storable on its way in (also inside conditions)."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else storable(value)
-
-
-class StoredStatus(TypeDecorator[Status]):
-    """A `Status` by its name."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Status | None, dialect: Dialect) -> str | None:
-        return None if value is None else Status(value).value
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Status | None:
-        return None if value is None else Status(value)
-
-
-class StoredJson(TypeDecorator[Any]):
-    """A JSON value in the form of `jsontext`; Python's None is NULL."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
-        if value is None or isinstance(value, jsontext.Encoded):
-            return value
-        return jsontext.dumps(value)
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else jsontext.loads(value)
-
-
-class StoredFloat(TypeDecorator[float]):
-    """A float64 that is always there; NaN is kept as NULL."""
-
-    impl = Double
-    cache_ok = True
-
-    def process_bind_param(self, value: float | None, dialect: Dialect) -> float | None:
-        return None if value is None or math.isnan(value) else float(value)
-
-    def process_result_value(self, value: float | None, dialect: Dialect) -> float:
-        return math.nan if value is None else value
-
-
-# SQLite counts up by itself only where the key's type is exactly INTEGER.
-CountedKey = BigInteger().with_variant(Integer, "sqlite")
+from storage.columns import CountedKey, StoredFloat, StoredJson, StoredStatus, StoredText
+from storage.status import Status
 
 metadata = MetaData(
     naming_convention={

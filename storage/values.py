@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.tables import Run, Status
+from storage.status import Status
+from storage.tables import Run
 
 Cell = str | int | float | bool | None
 Order = Literal["created_at", "engine", "status", "duration", "headline", "seed"]

@@ -21,12 +21,13 @@ from sqlalchemy import Connection, Table, and_, bindparam, func, select, union_a
 
 from storage.artifacts import Artifacts
 from storage.blobs import content_of
+from storage.columns import storable
 from storage.database import Database
 from storage.errors import RunNotFound, StorageError
 from storage.flush import Batch, write_batch
 from storage.jsontext import encoded
 from storage.series import CHUNK_POINTS, Tail, unpacked
-from storage.tables import ALERT, ARRAY, CHUNK, CLAIM, FILE, PICTURE, RUN, SERIES, TABLE, TEXT, storable
+from storage.tables import ALERT, ARRAY, CHUNK, CLAIM, FILE, PICTURE, RUN, SERIES, TABLE, TEXT
 from storage.values import Cell
 
 INLINE_BYTES = 64 * 1024  # arrays up to this size (as .npy) live in the database

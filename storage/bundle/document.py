@@ -19,7 +19,7 @@ from storage import jsontext
 from storage.artifacts import references_in
 from storage.errors import BundleRefused
 from storage.ids import is_id
-from storage.tables import Status
+from storage.status import Status
 
 FORMAT: Literal["paper-workbench bundle"] = "paper-workbench bundle"
 VERSION = 1  # of the format: the same as Document.version

@@ -1,28 +1,64 @@
-"""Stores of their own for the tests of storage, and a run that recorded a bit of everything."""
+"""Stores of their own for the tests of storage, and a run that recorded a bit of everything.
+
+With STORAGE_TEST_POSTGRES=postgresql+psycopg://user@host:port/postgres in the environment the same tests run on
+PostgreSQL: each store gets a fresh database on that server.
+"""
 
 from __future__ import annotations
 
 import math
+import os
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from bundle_tampering import is_empty
+from sqlalchemy import create_engine, make_url
 
-from storage import Run, Status, Store
+from storage import BundleRefused, Run, Status, Store, export_bundle, import_bundle
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+POSTGRES = os.environ.get("STORAGE_TEST_POSTGRES", "")
+
+
 @pytest.fixture
-def open_store(tmp_path: Path) -> Iterator[Callable[..., Store]]:
+def database_url(tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """The URL of the test's database of that name."""
+    made: dict[str, str] = {}
+
+    def url_of(name: str) -> str:
+        if not POSTGRES:
+            return f"sqlite:///{tmp_path}/{name}/runs.db"
+        if name not in made:
+            made[name] = f"test_{secrets.token_hex(8)}"
+            on_server(f"CREATE DATABASE {made[name]}")
+        return str(make_url(POSTGRES).set(database=made[name]).render_as_string(hide_password=False))
+
+    yield url_of
+    for database in made.values():
+        on_server(f"DROP DATABASE {database}")
+
+
+def on_server(statement: str) -> None:
+    """Execute one statement on the PostgreSQL server outside of a transaction."""
+    engine = create_engine(POSTGRES, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+@pytest.fixture
+def open_store(tmp_path: Path, database_url: Callable[[str], str]) -> Iterator[Callable[..., Store]]:
     """Opens stores in the test's folder, by name; all are closed at the end."""
     opened: list[Store] = []
 
     def open_one(name: str = "store", **options: Any) -> Store:
-        folder = tmp_path / name
-        opened.append(Store.open(f"sqlite:///{folder}/runs.db", f"file://{folder}/artifacts", **options))
+        opened.append(Store.open(database_url(name), f"file://{tmp_path}/{name}/artifacts", **options))
         return opened[-1]
 
     yield open_one
@@ -132,3 +168,26 @@ def everything() -> Callable[[Store, str], dict[str, Any]]:
         }
 
     return read
+
+
+@pytest.fixture
+def bundle(open_store, full_run, tmp_path) -> Path:
+    """A sound bundle of one run with something of everything."""
+    here = open_store("here")
+    export_bundle(here, [full_run(here).id], tmp_path / "sound.zip")
+    return tmp_path / "sound.zip"
+
+
+@pytest.fixture
+def refuses(open_store, tmp_path) -> Callable[..., None]:
+    """Imports a file into an empty store, and looks that it is refused with that sentence and nothing is left."""
+    there = open_store("there")
+
+    def check(path: Path, sentence: str, **options) -> None:
+        with pytest.raises(BundleRefused, match=sentence) as caught:
+            import_bundle(there, path, **options)
+        assert str(caught.value).count("\n") == 0
+        assert str(tmp_path) not in str(caught.value)
+        assert is_empty(there)
+
+    return check

@@ -124,7 +124,7 @@ def test_a_put_between_lookup_and_removal_wins(store, make_run) -> None:
         writer.picture("p", 0, b"same", 1, 1)
     from storage import runs
 
-    unneeded = store.database.write(lambda connection: runs.delete_run(connection, run.id))
+    unneeded = store.database.write(lambda connection: runs.delete_run(connection, store.database, run.id))
     with store.writer(other.id) as writer:
         writer.picture("p", 0, b"same", 1, 1)
     assert store.artifacts.discard(unneeded) == 0

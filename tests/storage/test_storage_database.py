@@ -13,6 +13,10 @@ from storage import DatabaseBusy, StorageError, Store
 from storage import database as module
 from storage.database import Database
 
+pytestmark = pytest.mark.skipif(
+    "STORAGE_TEST_POSTGRES" in os.environ, reason="these are promises about SQLite"
+)
+
 
 def pragma(store: Store, name: str):
     return store.database.read(lambda connection: connection.exec_driver_sql(f"PRAGMA {name}").scalar())

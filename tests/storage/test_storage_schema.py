@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -134,7 +135,8 @@ depends_on = None
 
 
 def upgrade():
-    with op.batch_alter_table("run", recreate="always") as batch:
+    copying = "always" if op.get_bind().dialect.name == "sqlite" else "auto"
+    with op.batch_alter_table("run", recreate=copying) as batch:
         batch.add_column(sa.Column("colour", sa.Text(), nullable=False, server_default="blue"))
 
 
@@ -174,6 +176,9 @@ def test_a_migration_keeps_every_row(store, full_run, everything, next_scripts) 
     assert left == 0
 
 
+@pytest.mark.skipif(
+    "STORAGE_TEST_POSTGRES" in os.environ, reason="PostgreSQL watches references all the time"
+)
 def test_a_migration_that_fails_changes_nothing(store, full_run, everything, next_scripts) -> None:
     run = full_run(store)
     before, tables = everything(store, run.id), schema_of(store.database)
