@@ -21,7 +21,7 @@ Licence: as the package (Apache-2.0).
 | `stack/unet` | UNet2DConditionModel | 2.50 M | F: v prediction, 20 Euler steps, guidance 3 |
 | `stack/unet_one_step` | UNet2DConditionModel | 2.50 M | G: called once at t = 999, no guidance; shares all the rest |
 | `stack/vae` | AutoencoderTiny | .24 M | 64x64 RGB to a latent 8x8x8 |
-| `stack/text_encoder`, `stack/tokenizer` | CLIPTextModel, CLIPTokenizer | .17 M | 119 tokens, 12 a prompt |
+| `stack/text_encoder`, `stack/tokenizer` | CLIPTextModel, CLIPTokenizer | .13 M | 119 tokens, 12 a prompt |
 | `stack/scheduler` | EulerDiscreteScheduler | | v prediction, trailing, zero terminal SNR |
 | `r1` | CLIPModel | .47 M | reward, in CLIP's shape |
 | `r2` | BlipReward | .68 M | reward, in ImageReward's shape |

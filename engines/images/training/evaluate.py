@@ -162,17 +162,17 @@ def generator_figures(weights: Path, checkpoints: Path, run: str, per_task: int,
 def reward_figures(weights: Path, put: Any) -> None:
     """Hard negatives on renders, AUC on pictures of F and G, best-of-n curves."""
     g, f, scores = exported(weights, one=True), exported(weights, one=False), Scores(weights)
-    places, _ = prompts_for(60, SEED + 4, held=False)
+    places, _ = prompts_for(50, SEED + 4, held=False)
     pictures = {"G": draw(g, places, 1, SEED), "F": draw(f, places, embedded.STEPS, SEED)}
     scores.fit(pictures["G"], places)
     put("scale", {k: round(v, 4) for k, v in scores.scale.items()})
     for name, drawn in pictures.items():
         put(f"rewards on {name}", on_pictures(scores, drawn, places))
+    put("best of n on G", best_of(scores, g, 12))
     for name in ("R1", "R2", "sum"):
         ask = partial(scores.pair, name)
-        put(f"{name} beats hard negatives", r1.pair_accuracy(ask, SEED, 60))
-        put(f"{name} beats hard negatives, held out", r1.pair_accuracy(ask, SEED, 60, held=True))
-    put("best of n on G", best_of(scores, g, 15))
+        put(f"{name} beats hard negatives", r1.pair_accuracy(ask, SEED, 30))
+        put(f"{name} beats hard negatives, held out", r1.pair_accuracy(ask, SEED, 30, held=True))
 
 
 def main() -> None:
