@@ -231,7 +231,7 @@ def text_of(value: Any) -> str:
         return ", ".join(text_of(item) for item in value)
     if isinstance(value, float):
         short = f"{value:.12g}"
-        return short.replace("e-0", "e-").replace("e+0", "e")
+        return short.replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")
     return str(value)
 
 

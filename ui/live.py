@@ -13,13 +13,17 @@ from engines.contract import Engine
 from storage import Changes, Record, RunQuery, Status
 from ui import live_parts, live_pictures, live_stage, live_status
 from ui.views import FigureSpec, View
+from workbench.recorder import TRACEBACK
 from workbench.runs import Workbench
 
 logger = logging.getLogger(__name__)
 
 
-def patch(workbench: Workbench, engine: Engine, view: View, run_id: str, since: int) -> dict[str, Any]:
-    """The message for the engine's stage. `since` is the version that the page has, 0 for none.
+def patch(
+    workbench: Workbench, engine: Engine, view: View, run_id: str, since: int, *, demo: bool = False
+) -> dict[str, Any]:
+    """The message for the engine's stage. `since` is the version that the page has, 0 for none. The
+    visitors of a demo are not shown tracebacks.
 
     Raises UnknownRun."""
     # The run's row is read before its changes: should it end in between, the end is told by the next patch,
@@ -40,7 +44,7 @@ def patch(workbench: Workbench, engine: Engine, view: View, run_id: str, since: 
         "tone": tone,
     }
     if since == 0 or changes:
-        message.update(_parts(record, engine, view, changes, since))
+        message.update(_parts(record, view, changes, every=since == 0, demo=demo))
     if since == 0 or changes.claims or is_over:
         message["claims"] = live_parts.claims(engine.claims, record.claims(), is_over=is_over)
     return message
@@ -61,8 +65,7 @@ def compared_run(workbench: Workbench, record: Record) -> str:
     return next((row.run.id for row in workbench.runs(query).rows if row.run.id != run.id), "")
 
 
-def _parts(record: Record, engine: Engine, view: View, changes: Changes, since: int) -> dict[str, Any]:
-    every = since == 0
+def _parts(record: Record, view: View, changes: Changes, *, every: bool, demo: bool) -> dict[str, Any]:
     specs = view.specs(record.run.params, record)
     parts: dict[str, Any] = {"figures": _figures(specs, record, changes, every)}
     if every or (view.found is not None and (changes.series or changes.arrays)):
@@ -74,12 +77,16 @@ def _parts(record: Record, engine: Engine, view: View, changes: Changes, since: 
         found = record.tables()
         parts["tables"] = live_parts.tables(found, view.table_names(found))
     if every or changes.texts:
-        parts["texts"] = live_parts.texts(record.texts())
+        parts["texts"] = live_parts.texts(_texts(record, demo))
     if every or changes.alerts:
         parts["alerts"] = live_parts.alerts(record.alerts())
     if every or changes.files:
         parts["files"] = live_parts.files(record.files())
     return parts
+
+
+def _texts(record: Record, demo: bool) -> dict[str, str]:
+    return {name: text for name, text in record.texts().items() if not (demo and name == TRACEBACK)}
 
 
 def _figures(specs: Sequence[FigureSpec], record: Record, changes: Changes, every: bool) -> Mapping[str, Any]:

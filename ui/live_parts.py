@@ -10,6 +10,7 @@ from urllib.parse import quote
 from engines.contract import Claim
 from storage import AlertRow, ClaimRow, FileInfo, TableData
 from ui.live_words import is_number, number, size, title
+from workbench.recorder import TRACEBACK
 
 MAX_ALERTS = 8
 MAX_ROWS = 200
@@ -59,8 +60,16 @@ def _cell(value: Any, mark: str) -> str:
 
 
 def texts(found: Mapping[str, str]) -> str:
-    """Named texts, one paragraph each."""
-    return "".join(f"<p><b>{escape(title(name))}.</b> {escape(value)}</p>" for name, value in found.items())
+    """Named texts, one paragraph each; a traceback is folded away, for those who can use it."""
+    parts = []
+    for name, value in found.items():
+        if name == TRACEBACK:
+            parts.append(
+                f"<details><summary>Show the traceback</summary><pre tabindex='0'>{escape(value)}</pre></details>"
+            )
+        else:
+            parts.append(f"<p><b>{escape(title(name))}.</b> {escape(value)}</p>")
+    return "".join(parts)
 
 
 def alerts(found: Sequence[AlertRow]) -> str:
@@ -127,7 +136,7 @@ def _claim(claim: Claim, row: ClaimRow | None, is_over: bool) -> str:
 def _amount(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
-    return f"{number(value)}{' ' + escape(unit) if unit else ''}"
+    return f"{number(value)}{' <i>' + escape(unit) + '</i>' if unit else ''}"
 
 
 def verdict(row: ClaimRow | None, is_over: bool) -> str:

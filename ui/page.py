@@ -68,7 +68,7 @@ class Page:
             return Answer([_errors(engine, error)])
         except WorkbenchError as error:
             return Answer([_errors(engine, InvalidParams([FieldError("", None, str(error))]))])
-        message = live.patch(self.workbench, engine, self.view(engine.key), made.id, 0)
+        message = live.patch(self.workbench, engine, self.view(engine.key), made.id, 0, demo=self.demo)
         return Answer(
             [{"kind": "errors", "engine": engine.key, "errors": {}}, message], timer=not message["over"]
         )
@@ -130,7 +130,7 @@ class Page:
     def _patch(self, run_id: str, since: int) -> Message:
         run = self.workbench.run(run_id)
         engine = self.workbench.catalog.engine(run.engine)
-        return live.patch(self.workbench, engine, self.view(engine.key), run_id, since)
+        return live.patch(self.workbench, engine, self.view(engine.key), run_id, since, demo=self.demo)
 
     def reopen(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """The settings of a run back into the form."""

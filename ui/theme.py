@@ -91,10 +91,8 @@ def script_tag() -> str:
 def head() -> str:
     """What goes into the page's head: the icon, the description, fonts early, and the reader's colour scheme
     before the first paint of the page."""
-    fonts = "".join(
-        f'<link rel="preload" as="font" type="font/woff2" crossorigin href="wb/fonts/{name}">'
-        for name in ("source-sans-3-latin-wght-normal.woff2", "jetbrains-mono-latin-wght-normal.woff2")
-    )
+    text = "wb/fonts/source-sans-3-latin-wght-normal.woff2"
+    fonts = f'<link rel="preload" as="font" type="font/woff2" crossorigin href="{text}">'
     early = f'<link rel="preload" as="script" href="wb/page.js?v={_digest(script())}">'
     return (
         f'{early}<link rel="icon" type="image/svg+xml" href="wb/icon.svg">'

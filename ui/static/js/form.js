@@ -98,6 +98,17 @@
       this.mark();
     }
 
+    /* A cell of a map was chosen: its coordinates go into the fields that the map names ("alpha,kappa"). */
+    point({ name, x, y }) {
+      const names = name.split(",");
+      [x, y].forEach((value, at) => {
+        if (names[at] in this.setup.fields) this.set(names[at], Number(Number(value).toPrecision(6)));
+      });
+      this.mark();
+      this.touched = new Set([...this.touched, ...names]);
+      this.check();
+    }
+
     /* A dot beside each field that differs from the preset, and the number of those under Advanced. */
     mark() {
       const base = this.setup.presets[this.preset()] || {};

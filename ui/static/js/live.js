@@ -14,6 +14,7 @@
       this.claimsHold = this.part("claims").innerHTML;
       this.clear();
       this.stage.addEventListener("click", (event) => this.pressed(event));
+      this.stage.addEventListener("pf:click", (event) => this.form.point(event.detail));
       for (const name of ["scroll", "resize"]) addEventListener(name, () => this.fit(), { passive: true });
       this.fit();
       window.wb.register(this);

@@ -31,9 +31,10 @@
       const node = document.createElement("section");
       node.className = "wb-block";
       node.innerHTML =
-        '<div class="wb-block-head"><h3></h3><label class="wb-strip-control" hidden><span>Step</span>' +
+        '<div class="wb-block-head"><h3></h3><label class="wb-strip-control" hidden><span></span>' +
         '<input type="range" min="0" max="0" value="0"><output></output></label></div><div class="wb-shots"></div>';
       node.querySelector("h3").textContent = told.title;
+      node.querySelector("label span").textContent = told.step[0].toUpperCase() + told.step.slice(1);
       const group = {
         node, title: told.title, order: told.order, items: new Map(), shots: new Map(), at: null,
         slider: node.querySelector("input"), control: node.querySelector("label"), shown: node.querySelector("output"),
@@ -83,7 +84,7 @@
         node.className = "wb-shot";
         node.innerHTML = '<button type="button" class="wb-canvas"><img decoding="async" alt=""></button><figcaption><b></b><span></span></figcaption>';
         shot = { node, image: node.querySelector("img"), canvas: node.querySelector("button") };
-        shot.canvas.addEventListener("click", () => enlarge(shot));
+        shot.canvas.addEventListener("click", () => enlarge(shot, this));
         group.shots.set(item.name, shot);
       }
       if (shots.children[place] !== shot.node) shots.insertBefore(shot.node, shots.children[place] || null);
@@ -103,6 +104,13 @@
       shot.node.querySelector("span").textContent = frame.caption;
     }
 
+    /* Other pictures of the same size, for the cut. */
+    alike(shot) {
+      const all = [...this.groups.values()].flatMap((group) => [...group.shots.values()]);
+      const fits = (other) => other !== shot && other.frame.width === shot.frame.width && other.frame.height === shot.frame.height;
+      return all.filter(fits);
+    }
+
     /* Small pictures get a whole number of screen pixels for each of theirs. */
     scale() {
       for (const group of this.groups.values())
@@ -116,30 +124,27 @@
     }
   }
 
-  function enlarge(shot) {
+  function enlarge(shot, pictures) {
     const dialog = document.createElement("dialog");
     dialog.className = "wb-lightbox";
-    const image = document.createElement("img");
+    dialog.setAttribute("aria-label", shot.image.alt);
+    dialog.innerHTML =
+      '<div class="wb-split"><img></div><p><span></span><span class="wb-box-tools"><label class="wb-off" for="wb-beside">Beside</label>' +
+      '<select id="wb-beside"><option value="">Compare with</option></select>' +
+      '<a class="wb-quiet">Save</a><button type="button" class="wb-quiet">Close</button></span></p>' +
+      '<input type="range" min="0" max="100" value="50" aria-label="Where the two pictures meet" hidden>';
+    const stage = dialog.querySelector(".wb-split");
+    const image = stage.querySelector("img");
     image.src = shot.image.src;
     image.alt = shot.image.alt;
     image.className = shot.image.className;
     image.style.aspectRatio = `${shot.frame.width} / ${shot.frame.height}`;
-    const line = document.createElement("p");
-    const words = document.createElement("span");
-    words.textContent = shot.image.alt;
-    const links = document.createElement("span");
-    const save = document.createElement("a");
-    save.className = "wb-quiet";
+    dialog.querySelector("p > span").textContent = shot.image.alt;
+    const save = dialog.querySelector("a");
     save.href = `${shot.image.getAttribute("src")}?name=${encodeURIComponent(`${shot.item.name.replace(/[^\w-]+/g, "-")}.png`)}`;
-    save.textContent = "Save";
-    const close = document.createElement("button");
-    close.type = "button";
-    close.className = "wb-quiet";
-    close.textContent = "Close";
+    beside(dialog, stage, shot, pictures.alike(shot));
+    const close = dialog.querySelector("button");
     close.addEventListener("click", () => dialog.close());
-    links.append(save, close);
-    line.append(words, links);
-    dialog.append(image, line);
     dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
     dialog.addEventListener("close", () => {
       dialog.remove();
@@ -148,6 +153,34 @@
     document.querySelector(".gradio-container").append(dialog);
     dialog.showModal();
     close.focus();
+  }
+
+  /* Another picture of the same size over this one, with a cut that the reader drags. */
+  function beside(dialog, stage, shot, others) {
+    const select = dialog.querySelector("select");
+    const cut = dialog.querySelector("input");
+    select.hidden = !others.length;
+    others.forEach((other, at) => select.add(new Option(other.item.title, String(at))));
+    select.addEventListener("change", () => {
+      const second = stage.querySelector("img + img");
+      if (second) second.remove();
+      const other = others[Number(select.value)];
+      stage.toggleAttribute("data-two", select.value !== "");
+      cut.hidden = select.value === "";
+      if (select.value === "") return;
+      const over = document.createElement("img");
+      over.src = other.image.src;
+      over.alt = other.image.alt;
+      over.className = other.image.className;
+      stage.append(over);
+    });
+    cut.addEventListener("input", () => stage.style.setProperty("--cut", `${cut.value}%`));
+    stage.addEventListener("pointermove", (event) => {
+      if (cut.hidden || !(event.buttons || event.pointerType === "mouse")) return;
+      const box = stage.getBoundingClientRect();
+      cut.value = Math.round((100 * (event.clientX - box.left)) / box.width);
+      stage.style.setProperty("--cut", `${cut.value}%`);
+    });
   }
 
   window.wb.Pictures = Pictures;
