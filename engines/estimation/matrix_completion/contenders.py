@@ -282,6 +282,8 @@ def _balanced(
     left: NDArray[Any], right: NDArray[Any], singular: NDArray[Any]
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     root = np.ones(left.shape[1])
+    if not float(singular[0]) > 0.0:
+        return left, right
     root[: len(singular)] = np.sqrt(np.maximum(singular, 1e-12 * float(singular[0]) + 1e-300))
     return (left * root).astype(left.dtype), (right / root).astype(right.dtype)
 

@@ -10,7 +10,10 @@ Contenders (the `series` of scalars), in this order where they run:
     "Sketch per row"            the paper's form: a sketch of its own for each row
     "SoftImpute" "LMaFit" "Scaled gradient" "Mean fill" "cmfrec"
 
-Race (`synthetic`, `tour`), step = outer iteration, 0 = the start:
+First-order rivals make three steps in each round of the race (see `contenders.STEPS_A_ROUND`), so their curves
+have more points.
+
+Race (`synthetic`, `tour`, `everything`), step = the contender's own iteration, 0 = the start:
     Scalar  "error"               relative Frobenius error against the true matrix
     Scalar  "held-out error"      relative RMSE on observed entries that nobody saw
     Scalar  "residual"            relative residual on the entries used (for AM: non-increasing)
@@ -20,6 +23,7 @@ Race (`synthetic`, `tour`), step = outer iteration, 0 = the start:
     Scalar  "incoherence"         mu(U_t) = max_i sqrt(m/k) ||row_i||, AM contenders
     Scalar  "true incoherence"    series "Truth", step 0
     Scalar  "inner steps"         mean conjugate-gradient steps a row, AM contenders
+    Scalar  "relaxation"          omega of the step (1 = none), AM contenders
     Array   "singular values"     step = iteration, axes [("index", 1..k)], of Robust AM (keep)
     Array   "true singular values"  step 0, axes [("index", 1..k)]
     Array   "inner steps per row" step = iteration, counts, axes [("conjugate-gradient steps", 0..inner_steps)] (keep)
@@ -52,7 +56,8 @@ Scaling (`scaling`), step = the swept quantity, series "Robust AM" and "Exact AM
     Scalar  "time/per iteration by entries"  step = |Omega|, CPU seconds
     Scalar  "time/slope by rank", "time/slope by entries"   step 0: fitted log-log slopes
 All problems:
-    Progress; Text "setting" (what is run, in a sentence); Alert "underdetermined" and the like; ClaimCheck at the end.
+    Progress; Text "setting" (race), "picture setting", "phase setting", "scaling setting": what is run, in a sentence;
+    Alert "underdetermined", "unseen lines", "repeated entries"; ClaimCheck at the end.
 """
 
 from __future__ import annotations
@@ -60,7 +65,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from engines.contract import Claim, Context, Engine, Paper, Preset, Run
+from engines.contract import Claim, Context, Engine, Paper, Preset, Refusal, Run
+from engines.devices import memory_bytes
 from engines.estimation.matrix_completion.problems import (
     images,
     phase,
@@ -231,8 +237,14 @@ def run(settings: Settings, context: Context) -> Run:
     yield Progress(1.0, 1.0, "done")
 
 
+BYTES_AN_ENTRY = 120
+"""Peak memory of the synthetic race and of the scaling problem, measured: both orders of the entries and sorting."""
+
+
 def check(settings: Settings, inputs: Mapping[str, Path]) -> None:
-    """Looks at the upload before a run is recorded: a picture's header and size, the first lines of a CSV."""
+    """Looks at the upload before a run is recorded: a picture's header and size, the first lines of a CSV; and
+    at the memory that the matrices will need."""
+    _check_memory(settings)
     path = inputs.get("upload")
     if path is None:
         return
@@ -240,6 +252,23 @@ def check(settings: Settings, inputs: Mapping[str, Path]) -> None:
         table_file.check_head(path)
     elif settings.problem in ("tour", "picture", "everything") and settings.picture == "upload":
         images.check_header(path)
+
+
+def _check_memory(settings: Settings) -> None:
+    sizes = []
+    if settings.problem in ("tour", "synthetic", "everything"):
+        sizes.append(("per_row", settings.size, settings.per_row))
+    if settings.problem in ("scaling", "everything"):
+        sizes.append(("scaling_per_row", settings.scaling_rows, settings.scaling_per_row))
+    for field, rows, per_row in sizes:
+        need = rows * per_row * BYTES_AN_ENTRY + (16 * rows * rows if 3 * per_row > rows else 0)
+        free = memory_bytes()
+        if need > free:
+            raise Refusal(
+                field,
+                f"{field}={per_row} on {rows:,} rows needs about {need / 2**30:.1f} GiB of memory; {free / 2**30:.1f} GiB "
+                "are free. Lower it or the number of rows.",
+            )
 
 
 ENGINE = Engine(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.contract import Context
+from engines.contract import Context, Refusal
 from engines.devices import numpy_generator
 from engines.estimation.matrix_completion.contenders import ROBUST, Racer, racer
 from engines.estimation.matrix_completion.problems import images
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COLUMNS = ("contender", "rank", "ridge", "iterations", "PSNR (dB)", "SSIM", "note")
 SHOWN = (0, 1, 2, 3, 5, 8, 12, 20, 30, 50, 80, 120, 200, 300)
 """Iterations at which the rivals' pictures are kept; the method's are kept at each."""
+FEWEST_PIXELS = 20
 GREY = 0.5
 """Shade of missing pixels in the observed picture."""
 
@@ -52,16 +53,24 @@ class Scene:
 
 def scene(settings: Settings, context: Context) -> Scene:
     """The settings' picture and mask."""
-    from engines.estimation.matrix_completion.method.observations import Observations
+    from engines.estimation.matrix_completion.method.observations import Observations, check_rank
 
     colour = settings.colour != "grey"
     photo = images.photograph(settings.picture, context.inputs.get("upload"), settings.side, colour)
     shape = photo.pixels.shape[:2]
     rng = numpy_generator(context.seed, "mask")
     seen = images.mask(settings.pattern, (shape[0], shape[1]), settings.fraction, rng)
+    if np.sum(seen) < FEWEST_PIXELS:
+        raise Refusal(
+            "fraction",
+            f"fraction={settings.fraction:g} leaves {np.sum(seen)} of {seen.size} pixels, fewer than {FEWEST_PIXELS}. Raise it.",
+        )
     rows, cols = np.nonzero(photo.mask_of_matrix(seen))
     values = photo.matrix[rows, cols]
     mean = float(values.mean())
+    if not settings.tune:
+        least = min(settings.rank, *photo.matrix.shape)
+        check_rank(photo.matrix.shape, least, len(values), regularised=settings.ridge > 0.0)
     obs = Observations.from_entries(
         rows, cols, values - mean, photo.matrix.shape, dtype=np.dtype(settings.precision)
     )

@@ -192,6 +192,8 @@ def _report(
     yield Scalar(name, "passes", t, snapshot.passes)
     yield Scalar(name, "error", t, error)
     yield Scalar(name, "held-out error", t, held_out)
+    if not np.isfinite(error):
+        yield Alert("diverged", t, f"{name} has an error that is not a number at iteration {t}.")
     if t > 0:
         yield Scalar(name, "residual", t, snapshot.residual)
     if name not in AM_NAMES:

@@ -204,6 +204,20 @@ def test_an_uploaded_picture_runs(tmp_path: Path) -> None:
     )
 
 
+def test_hopeless_sizes_are_refused_in_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = {**SMALL, "problem": "picture"}
+    with pytest.raises(Refusal, match="fewer than 20") as refused:
+        events_of({**picture, "fraction": 0.001}, tmp_path)
+    assert refused.value.field == "fraction"
+    with pytest.raises(Refusal, match="fewer than the") as refused:
+        events_of({**picture, "tune": False, "rank": 40}, tmp_path)
+    assert refused.value.field == "rank"
+    monkeypatch.setattr("engines.estimation.matrix_completion.experiment.memory_bytes", lambda: 1000)
+    with pytest.raises(Refusal, match="GiB of memory") as refused:
+        ENGINE.check(validate(Settings, SMALL), {})
+    assert refused.value.field == "per_row"
+
+
 def test_pictures_that_cannot_be_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text, tiny, cut = tmp_path / "notes.png", tmp_path / "tiny.png", tmp_path / "cut.png"
     text.write_text("no picture")
