@@ -202,16 +202,11 @@ def _name_overlay(figure: Figure, curve: Curve) -> None:
     if not places.size:
         return
     at = places[int(0.75 * (places.size - 1))]
-    label = note(
-        words(curve.name),
-        float(xs[at]),
-        float(ys[at]),
-        xref="x",
-        yref="y",
-        xshift=8,
-        yshift=-4,
-        yanchor="top",
-    )
+    low, high = min(ranges[0]), max(ranges[0])
+    right = float(xs[at]) > low + 0.55 * (high - low)
+    side: dict[str, Any] = {"xanchor": "right", "xshift": -8} if right else {"xanchor": "left", "xshift": 8}
+    text, place = words(curve.name), (float(xs[at]), float(ys[at]))
+    label = note(text, *place, xref="x", yref="y", yshift=-4, yanchor="top", **side)
     label.update(
         name="threshold", font={"size": 11, "color": _DARK}, bgcolor="rgba(255,255,255,0.85)", borderpad=2
     )

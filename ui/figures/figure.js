@@ -235,6 +235,10 @@
     for (const item of layout.annotations) {
       if (item.name === "y-title") item.xshift = -40;
       if (item.name === "bar-title") Object.assign(item, { xanchor: "right", xshift: 56 });
+      if (item.name === "threshold" && item.xref === "x" && layout.xaxis.range) {
+        const [low, high] = layout.xaxis.range;
+        if (item.x > low + 0.4 * (high - low)) Object.assign(item, { xanchor: "right", xshift: -4 });
+      }
       if (item.name === "not-finite" && item.text.length > 26) item.text = "× some not finite";
     }
     layout.xaxis.nticks = Math.min(layout.xaxis.nticks || 5, 5);
