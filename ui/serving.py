@@ -77,24 +77,32 @@ def serve_artifact(workbench: Workbench, content_hash: str, name: str = "") -> R
     if not HASH.fullmatch(content_hash):
         return JSONResponse({"error": "An artifact is asked for by its hash: 64 hexadecimal digits."}, 404)
     try:
-        info = workbench.store.artifacts.info(content_hash)
         data = workbench.store.artifacts.read(content_hash)
+        media_type, stored_as = _known_as(workbench, content_hash, data)
     except ArtifactNotFound:
         return JSONResponse({"error": "There is no such artifact here."}, 404)
     except StorageError as error:
         return JSONResponse({"error": str(error)}, 503)
-    shown = info.media_type in SHOWN
+    shown = media_type in SHOWN
     headers = {
         "Cache-Control": FOREVER,
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
     if name or not shown:
-        plain = re.sub(r"[^\w. -]+", "_", name or info.name or content_hash)[:200]
+        plain = re.sub(r"[^\w. -]+", "_", name or stored_as or content_hash)[:200]
         headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(plain)}"
-    return Response(
-        data, media_type=info.media_type if shown else "application/octet-stream", headers=headers
-    )
+    return Response(data, media_type=media_type if shown else "application/octet-stream", headers=headers)
+
+
+def _known_as(workbench: Workbench, content_hash: str, data: bytes) -> tuple[str, str]:
+    """Media type and name of an artifact. A live picture that was just replaced has lost its row while a page
+    still asks for it: its bytes tell what it is."""
+    try:
+        info = workbench.store.artifacts.info(content_hash)
+    except ArtifactNotFound:
+        return ("image/png" if data.startswith(b"\x89PNG\r\n\x1a\n") else "application/octet-stream"), ""
+    return info.media_type, info.name
 
 
 async def take_upload(request: Request, workbench: Workbench, limit: int) -> Response:
