@@ -68,32 +68,13 @@ def descend(
     x = _place(np.asarray(inputs, start.dtype), device)
     target = _place(np.asarray(np.sqrt(hidden) * labels, start.dtype), device)
     w = _place(start.reshape(students * hidden, d).copy(), device)
-    first, second = w * 0.0, w * 0.0
-    scale = 1.0 / (2.0 * len(labels) / d)
+    optimiser = _Optimiser(w, settings, 1.0 / (2.0 * len(labels) / d))
     for step in range(settings.steps):
         gradient, loss = _gradient(w, x, target, hidden)
-        host_loss = _host(loss).astype(np.float64)
         if step % every == 0:
-            if not np.isfinite(host_loss).all():
-                raise FloatingPointError(f"Gradient descent diverged before step {step}; lower its rate.")
-            yield Descent(step, _host(w).reshape(start.shape).copy(), host_loss)
-        if settings.weight_decay:
-            gradient += settings.weight_decay * w
-        rate = settings.rate * _fading(step, settings)
-        if settings.optimiser == "adam":
-            first *= 0.9
-            first += 0.1 * gradient
-            second *= 0.999
-            second += 0.001 * gradient * gradient
-            bias = (1.0 - 0.999 ** (step + 1)) ** 0.5 / (1.0 - 0.9 ** (step + 1))
-            w -= (rate * bias) * first / (second**0.5 + 1e-12)
-        else:
-            w -= (rate * scale) * gradient
-    loss = _gradient(w, x, target, hidden)[1]
-    host_loss = _host(loss).astype(np.float64)
-    if not np.isfinite(host_loss).all():
-        raise FloatingPointError("Gradient descent diverged; lower its rate.")
-    yield Descent(settings.steps, _host(w).reshape(start.shape).copy(), host_loss)
+            yield _point(step, w, loss, start.shape)
+        optimiser.move(step, gradient)
+    yield _point(settings.steps, w, _gradient(w, x, target, hidden)[1], start.shape)
 
 
 def draw_students(
@@ -157,13 +138,46 @@ def _gradient(w: Any, x: Any, target: Any, hidden: int) -> tuple[Any, Any]:
     loss: Any = 0.0
     for start in range(0, x.shape[0], rows):
         piece = x[start : start + rows]
-        h = (w @ piece.T).reshape(students, hidden, -1)  # h_jki = w_k . x_i
-        miss = (h * h).sum(1) * (1.0 / (hidden**0.5 * d)) - target[start : start + rows]
-        loss = loss + 0.25 * (miss * miss).sum(1)
-        # dL/dw_k = sum_i miss_i h_ki x_i / (sqrt(m) d)
-        h *= (miss * (1.0 / (hidden**0.5 * d)))[:, None, :]
-        gradient = gradient + h.reshape(students * hidden, -1) @ piece
+        with np.errstate(all="ignore"):  # a diverging descent is told by its loss
+            h = (w @ piece.T).reshape(students, hidden, -1)  # h_jki = w_k . x_i
+            miss = (h * h).sum(1) * (1.0 / (hidden**0.5 * d)) - target[start : start + rows]
+            loss = loss + 0.25 * (miss * miss).sum(1)
+            # dL/dw_k = sum_i miss_i h_ki x_i / (sqrt(m) d)
+            h *= (miss * (1.0 / (hidden**0.5 * d)))[:, None, :]
+            gradient = gradient + h.reshape(students * hidden, -1) @ piece
     return gradient, loss
+
+
+class _Optimiser:
+    """Moves the weights in place: Adam with its usual constants, or plain descent."""
+
+    def __init__(self, w: Any, settings: DescentSettings, scale: float) -> None:
+        self.w, self.settings, self.scale = w, settings, scale
+        self.first, self.second = w * 0.0, w * 0.0
+
+    def move(self, step: int, gradient: Any) -> None:
+        """One step; `gradient` may be used up."""
+        rate = self.settings.rate * _fading(step, self.settings)
+        with np.errstate(all="ignore"):  # a diverging descent is told by its loss
+            if self.settings.weight_decay:
+                gradient += self.settings.weight_decay * self.w
+            if self.settings.optimiser == "gd":
+                self.w -= (rate * self.scale) * gradient
+                return
+            self.first *= 0.9
+            self.first += 0.1 * gradient
+            self.second *= 0.999
+            self.second += 0.001 * gradient * gradient
+            bias = (1.0 - 0.999 ** (step + 1)) ** 0.5 / (1.0 - 0.9 ** (step + 1))
+            self.w -= (rate * bias) * self.first / (self.second**0.5 + 1e-12)
+
+
+def _point(step: int, w: Any, loss: Any, shape: tuple[int, ...]) -> Descent:
+    """The students on the host. Raises FloatingPointError when the loss is not finite."""
+    on_host = _host(loss).astype(np.float64)
+    if not np.isfinite(on_host).all():
+        raise FloatingPointError(f"Gradient descent diverged before step {step}; lower its rate.")
+    return Descent(step, _host(w).reshape(shape).copy(), on_host)
 
 
 def _fading(step: int, settings: DescentSettings) -> float:

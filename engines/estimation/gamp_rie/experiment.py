@@ -147,7 +147,7 @@ def run(settings: Settings, context: Context) -> Run:
 def _threads(settings: Settings) -> AbstractContextManager[object]:
     """One BLAS thread where the products are small: two gain little there, and cost much on a busy machine."""
     import scipy.linalg  # noqa: F401  (loads its own BLAS, which the limit below must find)
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     size = settings.dimension if settings.mode != "map" else 0
     if "gd" in settings.baselines and settings.mode != "map":

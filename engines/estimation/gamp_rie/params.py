@@ -354,35 +354,29 @@ class Settings(Params):
         return min(self.alphas, key=lambda alpha: abs(alpha - self.alpha))
 
 
-def data_bytes(settings: Settings) -> dict[str, int]:
-    """Bytes that the largest data set of each contender takes, by the field that sets it.
-
-    float32 inputs (n + guard) x d and about six float64 vectors of length n; for gradient descent also the
-    J x m x n activations of a piece, whose size is bounded."""
-    if settings.mode == "map":
-        return {}
-    alpha = max(settings.alphas)
-    needs = {}
-    sizes = {"dimension": settings.dimension}
-    if "gd" in settings.baselines:
-        sizes["baseline_dimension"] = settings.small_dimension
-    for name, d in sizes.items():
-        n = alpha * d * d * (1.0 + GUARD_SHARE)
-        needs[name] = int(n * d * 4 + n * 48 + 40 * d * d * 8 + 2**27)
-    return needs
+def data_bytes(dimension: int, alpha: float) -> int:
+    """Bytes that a data set takes: float32 inputs (n + guard) x d, six float64 vectors of length n, some d x d
+    matrices, and the pieces that are worked on at once."""
+    n = alpha * dimension**2 * (1.0 + GUARD_SHARE)
+    return int(n * dimension * 4 + n * 48 + 40 * dimension**2 * 8 + 2**27)
 
 
 def check(settings: Settings, inputs: Mapping[str, Path]) -> None:
     """Refuses data that this machine's free memory cannot hold, and says which d fits."""
-    free = memory_bytes()
-    for name, need in data_bytes(settings).items():
+    if settings.mode == "map":
+        return
+    free, alpha = memory_bytes(), max(settings.alphas)
+    sizes = {"dimension": settings.dimension}
+    if "gd" in settings.baselines and settings.baseline_dimension:
+        sizes["baseline_dimension"] = settings.baseline_dimension
+    for name, d in sizes.items():
+        need = data_bytes(d, alpha)
         if need <= 0.8 * free:
             continue
-        alpha = max(settings.alphas)
-        fits = int((max(0.8 * free - 2**28, 0.0) / (4.0 * alpha * (1.0 + GUARD_SHARE))) ** (1.0 / 3.0))
-        given = settings.dimension if name == "dimension" else settings.small_dimension
+        fits = next((size for size in range(d, 9, -1) if data_bytes(size, alpha) <= 0.8 * free), 0)
+        cure = f"d up to {fits} fits." if fits else "Free some memory."
         raise Refusal(
             name,
-            f"{name} = {given} needs {need / 2**30:.1f} GiB for alpha = {alpha:g}, of {free / 2**30:.1f} GiB that are free; "
-            f"d up to {fits} fits.",
+            f"{name} = {d} needs {need / 2**30:.1f} GiB for alpha = {alpha:g}, "
+            f"of {free / 2**30:.1f} GiB that are free. {cure}",
         )

@@ -109,7 +109,7 @@ def triptych(problem: Problem, estimate: Float) -> Picture:
     panels: list[NDArray[np.uint8]] = []
     for matrix in (truth, estimate, estimate - truth):
         panels += [_colours(matrix[:size, :size] / scale), gap]
-    pixels = np.kron(np.concatenate(panels[:-1], axis=1), np.ones((4, 4, 1), np.uint8))
+    pixels = np.concatenate(panels[:-1], axis=1).repeat(4, axis=0).repeat(4, axis=1)
     caption = f"alpha = {problem.alpha:.3g}: S*, estimate, difference; MSE {problem.mse(estimate):.3f}"
     return Picture("matrices", round(problem.alpha, 6), pixels, caption)
 
@@ -138,6 +138,6 @@ def _grid(ends: Float, eigenvalues: Float) -> Float:
     width = float(ends[-1] - ends[0])
     low = min(float(ends[0]), float(eigenvalues[0])) - 0.03 * width
     high = max(float(ends[-1]), float(eigenvalues[-1])) + 0.03 * width
-    turn = 0.5 * (1.0 - np.cos(np.linspace(0.0, np.pi, (GRID - 33) * 2 // len(ends))))
+    turn = 0.5 * (1.0 - np.cos(np.linspace(0.0, np.pi, (GRID - 81) * 2 // len(ends))))
     bulks = [a + (b - a) * turn for a, b in zip(ends[::2], ends[1::2], strict=True)]
-    return np.unique(np.concatenate([*bulks, np.linspace(low, high, 33)]))
+    return np.unique(np.concatenate([*bulks, np.linspace(low, high, 81)]))

@@ -119,23 +119,23 @@ def step(state: State, sensing: Sensing, targets: Float, settings: Settings) -> 
     Raises FloatingPointError when the iteration has left the finite numbers."""
     d, alpha = sensing.dimension, sensing.samples / sensing.dimension**2
     old = 0.0 if state.iteration == 0 else settings.damping
-    # 1, 2: variance and mean of Tr[Z_i S*] given the other samples
-    fresh_variance = 2.0 * state.error
-    fresh_mean = sensing.forward(state.estimate) - fresh_variance * state.output
-    variance = (1.0 - old) * fresh_variance + old * state.variance
-    mean = (1.0 - old) * fresh_mean + old * state.mean
-    # 3, 4: output channel and the precision that it gives
-    miss = targets - mean
-    total = settings.noise + variance
-    output = miss / total
-    residual = float(np.mean(miss * miss))
-    precision = 2.0 * alpha * (residual / total**2 if settings.scale == "empirical" else 1.0 / total)
-    if not (np.isfinite(precision) and precision > 0.0):
-        raise FloatingPointError(f"GAMP-RIE diverged at iteration {state.iteration + 1}: A = {precision}.")
-    # 5, 6: the noisy matrix and its optimal denoising
-    noisy = state.estimate + sensing.backward(output) / (precision * d)
-    if not np.isfinite(noisy).all():
-        raise FloatingPointError(f"GAMP-RIE diverged at iteration {state.iteration + 1}: R is not finite.")
+    with np.errstate(all="ignore"):  # a diverging run overflows: it is told apart below, by a sentence
+        # 1, 2: variance and mean of Tr[Z_i S*] given the other samples
+        fresh_variance = 2.0 * state.error
+        fresh_mean = sensing.forward(state.estimate) - fresh_variance * state.output
+        variance = (1.0 - old) * fresh_variance + old * state.variance
+        mean = (1.0 - old) * fresh_mean + old * state.mean
+        # 3, 4: output channel and the precision that it gives
+        miss = targets - mean
+        total = settings.noise + variance
+        output = miss / total
+        residual = float(np.mean(miss * miss))
+        precision = 2.0 * alpha * (residual / total**2 if settings.scale == "empirical" else 1.0 / total)
+        # 5: the noisy matrix
+        noisy = state.estimate + sensing.backward(output) / (precision * d)
+    if not (np.isfinite(precision) and precision > 0.0 and np.isfinite(noisy).all()):
+        raise FloatingPointError(f"GAMP-RIE diverged at iteration {state.iteration + 1}.")
+    # 5, 6: its noise level and its optimal denoising
     noise_level = 0.5 / precision
     denoised = rie(noisy, noise_level, settings.kappa)
     error = max(error_table(settings.kappa)(noise_level), SMALLEST_ERROR)

@@ -68,7 +68,8 @@ class HostSensing:
             x = self.inputs[start : start + ROWS]
             half = self._trmm(2.0, lower, x.T, side=0, lower=1)
             form[start : start + ROWS] = np.einsum("ji,ij->i", half, x)
-        return (form - np.trace(matrix)) / np.sqrt(self.dimension)
+        result: Float = (form - np.trace(matrix)) / np.sqrt(self.dimension)
+        return result
 
     def backward(self, weights: Float) -> Float:
         """See `Sensing`. Large matrices are built from the column blocks below the diagonal only."""
@@ -83,7 +84,8 @@ class HostSensing:
                 total[j : j + width, : j + width] += x[:, j : j + width].T @ scaled[:, : j + width]
         total = np.tril(total) + np.tril(total, -1).T
         total[np.diag_indices(d)] -= weights.sum()
-        return total / np.sqrt(d)
+        result: Float = total / np.sqrt(d)
+        return result
 
 
 class DeviceSensing:
@@ -158,4 +160,5 @@ def network_labels(
 def centred(labels: Float, dimension: int, mean: float | None = None) -> Float:
     """ytilde = sqrt(d) (y - mean). The sample mean (default) needs neither Delta nor Tr S*."""
     centre = float(np.mean(labels)) if mean is None else mean
-    return np.sqrt(dimension) * (labels - centre)
+    shifted: Float = np.sqrt(dimension) * (labels - centre)
+    return shifted

@@ -110,7 +110,7 @@ def law(s: ArrayLike, kappa: float) -> Law:
     g = stieltjes(x, s_[:, None], kappa)
     parts = (x, weight, g.imag / np.pi, g.real)
     if np.ndim(s) == 0:
-        parts = tuple(part[0] for part in parts)  # type: ignore[assignment]
+        parts = tuple(part[0] for part in parts)
     return Law(*parts)
 
 
