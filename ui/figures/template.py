@@ -166,7 +166,7 @@ def axis_layout(axis: Axis, shown: tuple[float, float] | None, *, value: bool) -
     layout["gridwidth"] = 1
     if axis.log:
         # 10^-3 rather than 0.001; the ticks say that the axis is logarithmic.
-        layout.update(type="log", exponentformat="power", minexponent=0, hoverformat=".4~g")
+        layout.update(type="log", exponentformat="power", minexponent=3, hoverformat=".4~g")
         layout["nticks"] = 6
     elif axis.categories:
         layout.update(
