@@ -31,7 +31,7 @@ from storage.tables import ALERT, ARRAY, CHUNK, CLAIM, FILE, PICTURE, RUN, SERIE
 from storage.values import Cell
 
 INLINE_BYTES = 64 * 1024  # arrays up to this size (as .npy) live in the database
-SUPERSEDED_S = 5.0  # a replaced picture's file outlives it by this long, for pages that are just fetching it
+SUPERSEDED_S = 60.0  # a replaced picture's file outlives it by this long, for pages that are just fetching it
 
 _HIGHEST = union_all(
     *(
@@ -232,8 +232,8 @@ class Writer:
             self._discard_superseded(SUPERSEDED_S)
 
     def close(self) -> None:
-        """Flush, and remove the files of replaced pictures and arrays. Where the last flush fails, the files that
-        it had stored go too.
+        """Flush. Files of pictures that were replaced in the last minute stay for the pages that are just fetching
+        them; `Artifacts.sweep` finds them later. Where the last flush fails, the files that it had stored go.
 
         Raises:
             what `flush` raises.
@@ -247,7 +247,7 @@ class Writer:
                     self._artifacts.blobs.drop(content)
                 self._artifacts.discard({content.hash for content in contents})
                 raise
-            self._discard_superseded(0.0)
+            self._discard_superseded(SUPERSEDED_S)
 
     def _named(self, table: Table, key: str, name: str, **row: Any) -> None:
         """An event that takes the place of the one before of the same name (and keeps its position)."""

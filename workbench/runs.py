@@ -191,10 +191,12 @@ class Workbench:
                 self._executor.stop(run_id, self.settings.grace_s)
 
     def look_around(self) -> None:
-        """Mark runs whose workers are gone as interrupted, and let queued runs start. A server calls it once at
-        its start; from then on a thread does it by itself."""
+        """Mark runs whose workers are gone as interrupted, remove files that nobody needs, and let queued runs
+        start. A server calls it once at its start; from then on a thread looks after the runs by itself."""
         executor = self._execute_with()
         self.mark_dead()
+        with storage_seam():
+            self.store.artifacts.sweep()
         if self._dispatcher is not None:
             self._dispatcher.wake()
         else:

@@ -87,8 +87,9 @@ def test_an_array_must_fit_its_axes_and_hold_numbers(store, run) -> None:
         assert writer.pending == 0
 
 
-def test_frames_that_are_not_kept_are_replaced(store, run) -> None:
+def test_frames_that_are_not_kept_are_replaced(store, run, monkeypatch) -> None:
     """In one batch, and over batches; kept frames of the same name stay; replaced files go."""
+    monkeypatch.setattr(writers, "SUPERSEDED_S", 0.0)
     with store.writer(run.id) as writer:
         for step in range(3):
             writer.picture("p", step, b"transient %d" % step, 1, 1, keep=False)
@@ -131,7 +132,8 @@ def test_a_replaced_picture_whose_content_is_used_elsewhere_stays(store, run) ->
     ]
 
 
-def test_named_results_are_replaced_and_keep_their_place(store, run, tmp_path) -> None:
+def test_named_results_are_replaced_and_keep_their_place(store, run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(writers, "SUPERSEDED_S", 0.0)
     with store.writer(run.id) as writer:
         writer.text("first", "old")
         writer.text("second", "two")
