@@ -1,6 +1,6 @@
 """Matrix completion against cmfrec, its exponents, and one large problem. Prints what it measures.
 
-    python benchmarks/matrix_completion.py [--part race|slopes|large] [--threads N] [--quick]
+    python benchmarks/matrix_completion.py [--part race|slopes|large] [--ranks K ...] [--threads N] [--quick]
 
 cmfrec (PyPI) is optional and is installed only for this. All contenders run in this process with the same
 threads, from the same entries; our time counts from the arrays of entries on (sorting them included), cmfrec's
@@ -120,11 +120,11 @@ def shown(name: str, found: dict[str, Any]) -> None:
           f"error {found['error']:.1e}", flush=True)  # fmt: skip
 
 
-def race(threads: int, quick: bool) -> None:
+def race(threads: int, ranks: list[int], quick: bool) -> None:
     """Time to a relative error of 1e-6 at n = 5,000 and 1 M entries."""
     n, count = (1000, 100_000) if quick else (5000, 1_000_000)
     print(f"\nRace to {TARGET:g}: {n} x {n}, {count:,} entries, {threads} threads")
-    for k in (10,) if quick else (10, 20, 30):
+    for k in ranks:
         problem = low_rank(n, k, count, 0)
         print(f" rank {k}: {count / (k * (2 * n - k)):.1f} times as many entries as unknowns")
         names = {
@@ -214,13 +214,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=("race", "slopes", "large"), help="only this part")
     parser.add_argument("--threads", type=int, default=cpu_count())
+    parser.add_argument("--ranks", type=int, nargs="+", default=[10, 20, 30], help="ranks of the race")
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it runs")
     given = parser.parse_args()
     machine(given.threads)
     ours(low_rank(60, 2, 1500, 0), Options(2), 1, 1e-3)  # compiles outside the clock
     ours(low_rank(60, 2, 1500, 0), Options(2, solver="exact"), 1, 1e-3)
     if given.part in (None, "race"):
-        race(given.threads, given.quick)
+        race(given.threads, [10] if given.quick else given.ranks, given.quick)
     if given.part in (None, "slopes"):
         slopes(given.quick)
     if given.part in (None, "large"):

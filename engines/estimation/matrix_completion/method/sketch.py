@@ -136,6 +136,42 @@ def _preconditioned(A: Any, L: int, k: int, K: int, ridge: Any, U: Any, steps: i
 
 
 @kernel
+def _sketch_and_solve(
+    kind: int, A: Any, r: Any, L: int, k: int, K: int, q: int, seed: Any, ridge: Any, U: Any, start: Any, T: Any, ST: Any
+) -> bool:  # fmt: skip
+    """U = Cholesky factor of (S A)^T S A + D, and start = argmin ||S (A x - r)||^2 + x^T D x + 2 x^T D g, of which
+    `start` holds -D g at first. Returns what `factor_normal` does. T and ST are room to work in."""
+    width = K + 8  # the residual travels as one more column
+    for e in range(L):
+        for v in range(0, K, 8):
+            store(T, e * width + v, load(A, e * K + v))
+        store(T, e * width + K, zeros_like(T))
+        T[e * width + K] = r[e]
+    apply_sketch(kind, T, L, width, q, seed, ST)
+    for s in range(q):  # from here on T holds S A without the extra column
+        for v in range(0, K, 8):
+            store(T, s * K + v, load(ST, s * width + v))
+        _add_row(start, 0, ST[s * width + K], T, s * K, K)
+    determined = factor_normal(T, q, k, K, ridge, U)
+    for v in range(0, K, 8):
+        store(T, v, load(start, v))
+    solve_factored(U, k, K, T, start)
+    return determined
+
+
+@kernel
+def _best_along(A: Any, L: int, K: int, ridge: Any, descent: Any, x: Any, h: Any) -> Any:
+    """(gamma, gain): gamma x is the best point along x for the objective with gradient -2 `descent` at 0, and by
+    how much it lowers it. So the objective falls whatever the sketch was, and going omega in (0, 2) times as far
+    still lowers it (see `pace`)."""
+    curvature = normal_product(A, L, K, x, h, False) + add_ridge(h, ridge, x, K)
+    slope = dot(descent, x, K)
+    if not curvature > 0.0:
+        return 0.0, 0.0
+    return slope / curvature, slope * slope / curvature
+
+
+@kernel
 def solve_rows_sketch(
     first: int, last: int, indptr: Any, indices: Any, values: Any, Q: Any, G: Any, k: int, K: int, ridge: Any,
     omega: float, steps: int, tol: float, kind: int, q: int, seed: Any, before: Any, gain: Any, taken: Any,
@@ -148,16 +184,10 @@ def solve_rows_sketch(
     room = 4
     while room < longest:
         room *= 2
-    width = K + 8  # the residual travels as one more column
-    A, r, T = np.empty(room * K, Q.dtype), np.empty(room, Q.dtype), np.zeros(room * width, Q.dtype)
-    SA, Sr, ST = np.empty((q + 3) * K, Q.dtype), np.empty(q + 3, Q.dtype), np.empty(q * width, Q.dtype)
+    A, r, U = np.empty(room * K, Q.dtype), np.empty(room, Q.dtype), np.empty(K * K, Q.dtype)
+    T, ST = np.empty(max(room, q) * (K + 8), Q.dtype), np.empty(q * (K + 8), Q.dtype)
     z, x, y, descent = np.empty(K, Q.dtype), np.empty(K, Q.dtype), np.empty(K, Q.dtype), np.empty(K, Q.dtype)
-    p, h, start, U = (
-        np.empty(K, Q.dtype),
-        np.empty(K, Q.dtype),
-        np.empty(K, Q.dtype),
-        np.empty(K * K, Q.dtype),
-    )
+    p, h, start = np.empty(K, Q.dtype), np.zeros(K, Q.dtype), np.empty(K, Q.dtype)
     for i in range(first, last):
         begin, end = indptr[i], indptr[i + 1]
         L, at = end - begin, i * K
@@ -168,27 +198,13 @@ def solve_rows_sketch(
             continue
         before[i] = gather(begin, end, indices, values, Q, K, G, at, A, r, z)
         for j in range(K):
-            z[j] -= ridge[j] * G[at + j]
+            start[j] = -ridge[j] * G[at + j]
+            z[j] += start[j]
             descent[j] = z[j]
         if q < L:
-            for e in range(L):
-                for v in range(0, K, 8):
-                    store(T, e * width + v, load(A, e * K + v))
-                for j in range(K, width):
-                    T[e * width + j] = 0.0
-                T[e * width + K] = r[e]
-            apply_sketch(kind, T, L, width, q, random_bits(seed, i), ST)
-            for s in range(q):
-                for v in range(0, K, 8):
-                    store(SA, s * K + v, load(ST, s * width + v))
-                Sr[s] = ST[s * width + K]
-            determined = factor_normal(SA, q, k, K, ridge, U)
-            # sketch and solve: start = argmin ||S (A x - r)||^2 + x^T D (x + 2 g)
-            for j in range(K):
-                p[j] = -ridge[j] * G[at + j]
-            for s in range(q):
-                _add_row(p, 0, Sr[s], SA, s * K, K)
-            solve_factored(U, k, K, p, start)
+            determined = _sketch_and_solve(
+                kind, A, r, L, k, K, q, random_bits(seed, i), ridge, U, start, T, ST
+            )
             # z <- z - (A^T A + D) start: from here on the correction to the start is sought
             normal_product(A, L, K, start, h, True)
             add_ridge(h, ridge, start, K)
@@ -200,16 +216,10 @@ def solve_rows_sketch(
         # An undetermined row's U is nearly singular: a second step would only amplify rounding.
         most = steps if determined else 1
         taken[i], _ = _preconditioned(A, L, k, K, ridge, U, most, tol, z, x, y, p, h)
-        # Along d = start + x the objective falls most at gamma d; the line search makes sure that it falls at all,
-        # whatever the sketch, and that omega in (0, 2) times as far still lowers it (see `pace`).
         add_scaled(x, 1.0, start, K)
-        curvature = normal_product(A, L, K, x, h, False) + add_ridge(h, ridge, x, K)
-        slope = dot(descent, x, K)
-        if curvature > 0.0:
-            gain[i] = slope * slope / curvature
-            add_scaled(x, omega * slope / curvature - 1.0, x, K)
-            for j in range(K):
-                G[at + j] += x[j]
+        gamma, gain[i] = _best_along(A, L, K, ridge, descent, x, h)
+        for j in range(K):
+            G[at + j] += omega * gamma * x[j]
 
 
 def sketched(kind: str, A: NDArray[np.float64], q: int, seed: int) -> NDArray[np.float64]:
