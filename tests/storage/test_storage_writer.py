@@ -89,7 +89,6 @@ def test_an_array_must_fit_its_axes_and_hold_numbers(store, run) -> None:
 
 def test_frames_that_are_not_kept_are_replaced(store, run, monkeypatch) -> None:
     """In one batch, and over batches; kept frames of the same name stay; replaced files go."""
-    monkeypatch.setattr(writers, "SUPERSEDED_S", 0.0)
     with store.writer(run.id) as writer:
         for step in range(3):
             writer.picture("p", step, b"transient %d" % step, 1, 1, keep=False)
@@ -106,6 +105,7 @@ def test_frames_that_are_not_kept_are_replaced(store, run, monkeypatch) -> None:
         writer.flush()
         assert [picture.step for picture in record.pictures("p")] == [3, 5]
         assert store.artifacts.exists(shown), "a page may be fetching it"
+        monkeypatch.setattr(writers, "SUPERSEDED_S", 0.0)
         with pytest.raises(StorageError, match="replaced by a newer one"):
             record.array(old)
     assert not store.artifacts.exists(shown)
