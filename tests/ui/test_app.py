@@ -1,0 +1,136 @@
+"""The page as a whole: what is public, what is private, what leaves the server and what does not."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+from ui import app, engine_tab, theme
+from ui.serving import MAX_UPLOAD_BYTES
+from workbench.runs import Workbench
+
+PUBLIC = {
+    "/start_run",
+    "/run_status",
+    "/series",
+    "/cancel_run",
+    "/list_runs",
+    "/show_run",
+    "/export_run",
+    "/engines",
+}
+
+
+@pytest.fixture
+def client(workbench: Workbench) -> Iterator[TestClient]:
+    """The addresses under wb/."""
+    with TestClient(Starlette(routes=app.routes(workbench))) as opened:
+        yield opened
+
+
+@pytest.fixture
+def blocks(workbench: Workbench) -> Any:
+    """The page, made inside an event loop: without one Gradio opens loops of its own and leaves them open."""
+
+    async def make() -> Any:
+        return app.build(workbench)
+
+    return asyncio.run(make())
+
+
+def test_exactly_the_deliberate_endpoints_are_public(blocks: Any) -> None:
+    assert set(blocks.get_api_info()["named_endpoints"]) == PUBLIC
+    assert blocks.get_api_info()["unnamed_endpoints"] == {}
+    for name, info in blocks.get_api_info()["named_endpoints"].items():
+        assert info["description"], f"{name} has no docstring"
+
+
+def test_there_is_one_timer_and_it_is_off(blocks: Any) -> None:
+    config = blocks.get_config_file()
+    timers = [part for part in config["components"] if part["type"] == "timer"]
+    assert [timer["props"]["active"] for timer in timers] == [False]
+
+
+def test_the_page_names_no_path_and_no_other_host(workbench: Workbench, blocks: Any) -> None:
+    text = str(blocks.get_config_file()["components"])
+    assert str(workbench.settings.home) not in text
+    addresses = set(re.findall(r"(?:src|href)=\\?['\"](https?://[^/'\"]+)", text))
+    assert addresses <= {"https://arxiv.org", "https://github.com"}
+    assert "http" not in re.sub(r"https?://www\.w3\.org", "", theme.styles())
+
+
+def test_an_artifact_is_served_by_its_hash_and_shown_only_as_a_picture(
+    workbench: Workbench, client: TestClient
+) -> None:
+    png = workbench.store.artifacts.put(b"\x89PNG not really", "image/png", "a.png")
+    page = workbench.store.artifacts.put(b"<script>alert(1)</script>", "text/html", "evil.html")
+    shown = client.get(f"/wb/artifact/{png}")
+    assert shown.status_code == 200
+    assert shown.headers["content-type"] == "image/png"
+    assert shown.headers["x-content-type-options"] == "nosniff"
+    assert "content-disposition" not in shown.headers
+    taken = client.get(f"/wb/artifact/{page}?name=../../ü%0d%0ax.html")
+    assert taken.headers["content-type"] == "application/octet-stream"
+    assert taken.headers["content-disposition"].startswith("attachment; filename*=UTF-8''")
+    assert "/" not in taken.headers["content-disposition"].split("''")[1]
+    assert "\n" not in taken.headers["content-disposition"]
+
+
+@pytest.mark.parametrize("asked", ["0" * 64, "..%2f..%2fetc%2fpasswd", "A" * 64, "0" * 63, "%00"])
+def test_what_is_no_artifact_is_not_found(client: TestClient, asked: str) -> None:
+    answer = client.get(f"/wb/artifact/{asked}")
+    assert answer.status_code == 404
+
+
+def test_an_upload_is_stored_by_content(workbench: Workbench, client: TestClient) -> None:
+    asked = {"X-Workbench": "1"}
+    answer = client.post("/wb/upload?name=..%2fpic%20one.png", content=b"bytes", headers=asked)
+    reference = answer.json()["ref"]
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}/[^/\\]+", reference)
+    assert workbench.store.artifacts.read(reference[7:71]) == b"bytes"
+    assert client.post("/wb/upload?name=a.png", content=b"bytes").status_code == 403
+    assert client.post("/wb/upload", content=b"bytes", headers=asked).status_code == 403
+
+
+def test_an_upload_has_a_limit(
+    workbench: Workbench, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MAX_UPLOAD_BYTES, False, 4)
+    with TestClient(Starlette(routes=app.routes(workbench))) as small:
+        answer = small.post("/wb/upload?name=a", content=b"12345", headers={"X-Workbench": "1"})
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    "name", ["page.js", "plotly.min.js", "icon.svg", "fonts/source-sans-3-latin-wght-normal.woff2"]
+)
+def test_our_files_are_served_to_be_kept(client: TestClient, name: str) -> None:
+    answer = client.get(f"/wb/{name}")
+    assert answer.status_code == 200
+    assert "immutable" in answer.headers["cache-control"]
+
+
+def test_no_other_file_is_served(client: TestClient) -> None:
+    for name in ("theme.py", "fonts/../../app.py", "css/base.css", ""):
+        assert client.get(f"/wb/{name}").status_code == 404
+
+
+def test_html_passes_through_gradios_template_engines_as_it_is() -> None:
+    made = engine_tab.template("<p>\\ `x` ${1} {{y}}</p>")
+    assert not set("\\`${}") & set(made)
+
+
+def test_every_variable_of_the_theme_is_ours() -> None:
+    """No colour of Gradio's own is left: each is a --wb-* variable or one of our plain ones."""
+    text = theme.theme()._get_theme_css().split(theme.variables())[0]
+    ours = re.compile(r"--wb-|transparent|none|^#")
+    for name, value in re.findall(r"--([a-z-]*(?:color|fill)[a-z-]*): ([^;]+);", text):
+        if name.startswith(("primary-", "secondary-", "neutral-")):
+            continue
+        assert ours.search(value) or value.startswith("var(--"), f"{name}: {value}"
