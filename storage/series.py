@@ -118,14 +118,23 @@ def decimated(points: Points, buckets: int) -> Points:
     chosen = [np.array([0, count - 1])]
     if rows:
         width = -(-len(inner) // rows)
-        padding = -len(inner) % width
-        table = np.pad(inner, (0, padding), constant_values=np.nan).reshape(-1, width)
-        known = np.pad(finite, (0, padding), constant_values=False).reshape(-1, width)
-        first = 1 + width * np.arange(len(table))
-        chosen += [(first + np.where(known, table, np.inf).argmin(1))[known.any(1)]]
-        chosen += [(first + np.where(known, table, -np.inf).argmax(1))[known.any(1)]]
-        if kept_each == 3:
-            strange = np.pad(~finite, (0, padding), constant_values=False).reshape(-1, width)
-            chosen += [(first + strange.argmax(1))[strange.any(1)]]
+        first = 1 + width * np.arange(-(-len(inner) // width))
+        if kept_each == 2:
+            low = high = _in_rows(inner, width, inner[-1])  # repeating the last value changes no extreme
+            known: Any = slice(None)
+        else:
+            low = _in_rows(np.where(finite, inner, np.inf), width, np.inf)
+            high = _in_rows(np.where(finite, inner, -np.inf), width, -np.inf)
+            known = _in_rows(finite, width, False).any(1)
+            strange = _in_rows(~finite, width, False)
+            chosen.append((first + strange.argmax(1))[strange.any(1)])
+        chosen += [(first + low.argmin(1))[known], (first + high.argmax(1))[known]]
     keep = np.unique(np.concatenate(chosen))
     return Points(points.steps[keep], points.times[keep], points.values[keep])
+
+
+def _in_rows(column: NDArray[Any], width: int, filling: Any) -> NDArray[Any]:
+    """A column cut into rows of `width`, the last one filled up."""
+    missing = -len(column) % width
+    padded = np.concatenate([column, np.full(missing, filling, column.dtype)]) if missing else column
+    return padded.reshape(-1, width)
