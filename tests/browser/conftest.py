@@ -132,7 +132,10 @@ def visit(chromium: Any, served: Served) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("console", lambda said: complaints.append(said.text) if _is_fault(said) else None)
-        page.on("response", lambda got: complaints.append(f"{got.status} {got.url}") if got.status == 404 else None)
+        page.on(
+            "response",
+            lambda got: complaints.append(f"{got.status} {got.url}") if got.status == 404 else None,
+        )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: _stays(asked.url, served.url, complaints))
         page.goto(served.url + search)
