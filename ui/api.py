@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from storage import RunQuery, Status
+from ui import visitors
 from ui.live_words import ordinal
 from workbench import documents
 from workbench.errors import WorkbenchError
@@ -62,6 +63,7 @@ def _running(workbench: Workbench, owner_of: OwnerOf, demo: bool) -> tuple[Calla
         with clear_errors():
             if demo:
                 within_demo(workbench.catalog.engine(engine), values or {})
+                visitors.check_allowance(workbench, owner_of(request))
             run = workbench.submit(
                 engine, values or {}, preset=preset or "default", seed=seed, owner=owner_of(request)
             )

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from engines.contract import FAMILIES, Engine
-from ui import api, engine_tab, home, serving, theme
+from ui import api, engine_tab, home, serving, theme, visitors
 from ui.address import Target
 from ui.page import Answer, Page, numbered
 from workbench.runs import Workbench
@@ -22,19 +23,15 @@ TICK_S = 0.7
 SUN = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.2" stroke-width="1.4"/><path d="M8 2.8a5.2 5.2 0 0 1 0 10.4z"/></svg>'
 
 
-def owner_of(request: Any) -> str:
-    """Who is at the page. Everybody who can reach a workbench of one's own is its owner."""
-    return "local"
-
-
 def build(workbench: Workbench, *, demo: bool = False) -> gr.Blocks:
     """The whole page as Blocks; nothing is served and nothing runs yet."""
     page = Page(workbench, demo=demo)
+    owner_of = visitors.visitor if demo else visitors.local
     with gr.Blocks(title="Paper Workbench", analytics_enabled=False, fill_width=True) as blocks:
         wire, ear = _wire(), _ear()
         timer = gr.Timer(TICK_S, active=False)
         tabs, inner = _layout(page, workbench, demo)
-        _events(page, blocks, wire, ear, timer, tabs, inner)
+        _events(page, owner_of, blocks, wire, ear, timer, tabs, inner)
         api.build(workbench, owner_of, demo=demo)
     return blocks
 
@@ -91,7 +88,7 @@ def launch(
         ssr_mode=False,
         favicon_path=str(theme.STATIC / "icon.svg"),
         max_file_size=serving.MAX_UPLOAD_BYTES[demo],
-        app_kwargs={"routes": routes(workbench, demo=demo)},
+        app_kwargs=_app_options(workbench, demo),
         theme=theme.theme(),
         head=theme.head(),
     )
@@ -103,8 +100,16 @@ def routes(workbench: Workbench, *, demo: bool = False) -> list[Route]:
     if importlib.util.find_spec("ui.library") is not None:
         from ui import library
 
-        found += library.routes(workbench, owner_of)
+        found += library.routes(workbench, visitors.visitor if demo else visitors.local)
     return found
+
+
+def _app_options(workbench: Workbench, demo: bool) -> dict[str, Any]:
+    """Our routes, and on a demo the cookie that tells visitors apart."""
+    options: dict[str, Any] = {"routes": routes(workbench, demo=demo)}
+    if demo:
+        options["middleware"] = [Middleware(visitors.VisitorCookie)]
+    return options
 
 
 def _wire() -> gr.HTML:
@@ -183,6 +188,7 @@ def _family(page: Page, engines: list[Engine], demo: bool) -> gr.Tabs:
 
 def _events(
     page: Page,
+    owner_of: Callable[[Any], str],
     blocks: gr.Blocks,
     wire: gr.HTML,
     ear: gr.HTML,

@@ -58,10 +58,14 @@ def _running(run: Run, fraction: float | None, now: float) -> list[str]:
         facts.append(f"<b>{number(run.progress_done)}</b> of <b>{number(run.progress_total)}</b>")
         if fraction > 0 and elapsed > 1:
             facts.append(f"<b>{duration(elapsed * (1 - fraction) / fraction)}</b> left")
-            facts.append(f"<b>{number((run.progress_done or 0) / elapsed)}</b> steps/s")
+            facts.append(f"<b>{_rate((run.progress_done or 0) / elapsed)}</b> steps/s")
     facts += _device(run)
     facts.append(f"<b>{duration(elapsed)}</b> elapsed")
     return facts
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:.0f}" if per_second >= 100 else f"{per_second:.2g}"
 
 
 def _over(run: Run) -> list[str]:

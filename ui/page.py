@@ -12,7 +12,7 @@ from typing import Any
 
 from engines.contract import Engine
 from engines.validation import FieldError
-from ui import address, form, home, live
+from ui import address, form, home, live, visitors
 from ui.address import Target
 from ui.form_fields import plain, preset_values, read_values
 from ui.views import View, view_for
@@ -56,6 +56,8 @@ class Page:
         """Record a run and hand it over; invalid settings are answered at their fields and nothing is made."""
         engine = self.workbench.catalog.engine(str(asked.get("engine")))
         try:
+            if self.demo:
+                visitors.check_allowance(self.workbench, owner)
             made = self.workbench.submit(
                 engine.key,
                 self._values(engine, asked),

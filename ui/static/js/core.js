@@ -63,6 +63,8 @@
     home.shown = home.html;
     const made = document.createElement("template");
     made.innerHTML = home.html;
+    for (const image of made.content.querySelectorAll(".wb-card-view img"))
+      image.addEventListener("load", () => image.classList.toggle("wb-pixels", image.naturalWidth <= 160));
     home.element.firstElementChild.replaceChildren(...made.content.firstElementChild.childNodes);
   }
 
