@@ -14,7 +14,7 @@ HEAD = """# The embedded text-to-image stack
 
 Small models that draw and judge 64x64 scenes of coloured shapes. Trained from nothing on rendered scenes by the scripts in
 `engines/images/training` (its README tells how, and what is different from the prototype); no outside data, no outside weights.
-Licence: as the package (Apache-2.0).
+Licence: as the package (MIT).
 
 | folder | class | parameters | what it is |
 |---|---|---|---|
