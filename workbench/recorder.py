@@ -20,7 +20,7 @@ from storage import CommandRow, Run, Status, StorageError, Store, Writer
 from workbench.failures import EngineFault, explain, trace_of
 from workbench.transcript import Transcript
 
-TICK_S = 0.1
+TICK_S = 0.05
 FLUSH_S = 0.25
 """The pulse makes events durable at least this often, in seconds."""
 LATEST_FLUSH_S = 0.5
@@ -28,7 +28,7 @@ LATEST_FLUSH_S = 0.5
 that holds the interpreter's lock)."""
 BATCH_EVENTS = 5000
 SIGN_OF_LIFE_S = 2.0
-COMMANDS_S = 0.15
+COMMANDS_S = 0.1
 TRACEBACK = "traceback"
 """Name of the text that holds a failed run's traceback. Pages for visitors do not show it."""
 
