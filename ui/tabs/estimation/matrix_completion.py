@@ -28,8 +28,9 @@ def _problem(*problems: str) -> Callable[[Values], bool]:
     return lambda params: params.get("problem", "tour") in problems
 
 
-RACE, PICTURE = _problem("synthetic", "tour"), _problem("picture", "tour")
-RATINGS, PHASE, SCALING = _problem("ratings"), _problem("phase", "tour"), _problem("scaling")
+_TOUR = ("tour", "everything")
+RACE, PICTURE, PHASE = (_problem(one, *_TOUR) for one in ("synthetic", "picture", "phase"))
+RATINGS, SCALING = _problem("ratings"), _problem("scaling", "everything")
 
 
 def _sketched(params: Values) -> bool:
