@@ -51,19 +51,24 @@ class Dispatcher(threading.Thread):
             self.join()
 
     def run(self) -> None:
-        """Turn until closed. A store that cannot be read now is asked again at the next turn."""
+        """Turn until closed. Whatever goes wrong in one turn is logged, and tried again at the next: a server
+        whose queue stands still would look healthy to everybody else."""
         while not self._is_over.is_set():
             self._wake.clear()
             try:
                 self._turn(time.monotonic())
             except StorageError as error:
                 log.warning("The queue cannot be read: %s", error)
+            except Exception:
+                log.exception("A turn of the queue failed")
             self._wake.wait(POLL_S)
 
     def _turn(self, now: float) -> None:
         store = self._bench.store
         active = set(self._executor.active())
-        waiting = [run_id for run_id in store.queued() if run_id not in active and self._is_known(run_id)]
+        queued = store.queued()
+        self._known_here = {run_id: known for run_id, known in self._known_here.items() if run_id in queued}
+        waiting = [run_id for run_id in queued if run_id not in active and self._is_known(run_id)]
         try:
             self._executor.prepare(len(waiting))
         except WorkersBroken as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import Run, Status
+from storage import Run, Status, StorageError
 from workbench.executors.handle import worker_environment
 from workbench.runs import Workbench
 
@@ -140,3 +140,53 @@ def test_threads_and_gpus_of_a_worker() -> None:
     assert "CUDA_VISIBLE_DEVICES" not in worker_environment({}, 3, None)
     assert worker_environment({}, 1, 1)["CUDA_VISIBLE_DEVICES"] == "1"
     assert worker_environment({"CUDA_VISIBLE_DEVICES": "4, 6"}, 1, 1)["CUDA_VISIBLE_DEVICES"] == "6"
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "cores", "accelerator", "slots"),
+    [
+        ("cpu", 0, 2, False, 1),
+        ("auto", 0, 16, False, 4),
+        ("auto", 3, 16, True, 3),
+        ("auto", 0, 8, True, 1),
+        ("cuda:1", 4, 16, True, 1),
+        ("mps", 0, 8, True, 1),
+    ],
+)
+def test_default_slots(
+    make_workbench: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    gpus: int,
+    cores: int,
+    accelerator: bool,
+    slots: int,
+) -> None:
+    from workbench import environment
+    from workbench.executors import process
+
+    monkeypatch.setattr(environment, "gpu_count", lambda: gpus)
+    monkeypatch.setattr(environment, "may_have_accelerator", lambda: accelerator)
+    monkeypatch.setattr(process, "cpu_count", lambda: cores)
+    bench = make_workbench(device=device, slots=0)._bench
+    assert process.ProcessExecutor(bench).slots == slots
+
+
+def test_a_turn_that_fails_does_not_end_the_queue(
+    make_workbench: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from workbench import dispatcher
+
+    faults = [RuntimeError("odd"), StorageError("The database is away.")]
+    turn = dispatcher.Dispatcher._turn
+
+    def faulty(self: dispatcher.Dispatcher, now: float) -> None:
+        if faults:
+            raise faults.pop()
+        turn(self, now)
+
+    monkeypatch.setattr(dispatcher.Dispatcher, "_turn", faulty)
+    workbench = make_workbench()
+    assert follow(workbench, workbench.submit("fixture")).status is Status.finished
+    assert "The queue cannot be read: The database is away." in caplog.text
+    assert "A turn of the queue failed" in caplog.text

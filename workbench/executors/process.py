@@ -35,7 +35,7 @@ class ProcessExecutor:
         self.on_change: Callable[[], None] = lambda: None
         self._bench = bench
         self._gpus = environment.gpu_count() if bench.settings.device in ("auto", "cuda") else 0
-        self.slots = bench.settings.slots or self._gpus or min(MAX_CPU_SLOTS, max(1, cpu_count() // 4))
+        self.slots = bench.settings.slots or self._gpus or _slots_without_gpus(bench.settings.device)
         self._lock = threading.RLock()
         self._workers: dict[int, WorkerHandle] = {}
         self._failed_starts = 0
@@ -179,3 +179,10 @@ class ProcessExecutor:
             except StorageError:
                 continue
             self._unwritten.pop(run_id, None)
+
+
+def _slots_without_gpus(device: str) -> int:
+    """Runs at a time where GPUs cannot be counted: one on a named accelerator, else a share of the cores."""
+    if device not in ("auto", "cpu") or (device == "auto" and environment.may_have_accelerator()):
+        return 1
+    return min(MAX_CPU_SLOTS, max(1, cpu_count() // 4))
