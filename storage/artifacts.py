@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from storage.blobs import Blobs, Content, content_of
 from storage.database import Database
@@ -28,6 +28,12 @@ HOLD_S = 3600.0  # how long a fresh upload stays although no run refers to it ye
 LEFTOVER_S = 86400.0  # after this long a file without a row belongs to nobody
 
 _REFERRERS = (PICTURE, ARRAY, FILE, UPLOAD)
+_REMOVE_UNREFERENCED = (
+    delete(ARTIFACT)
+    .where(ARTIFACT.c.held_until < bindparam("now"))
+    .where(*(~exists().where(table.c.hash == ARTIFACT.c.hash) for table in _REFERRERS))
+    .returning(ARTIFACT.c.hash)
+)
 _REFERENCE = re.compile(r"sha256:([0-9a-f]{64})/.+", re.DOTALL)
 
 
@@ -212,15 +218,14 @@ def remove_unreferenced(
     Returns:
         Their hashes, whose files `Artifacts.discard` may remove once this transaction is committed.
     """
-    conditions = [~exists().where(table.c.hash == ARTIFACT.c.hash) for table in _REFERRERS]
-    statement = delete(ARTIFACT).where(ARTIFACT.c.held_until < time.time(), *conditions)
+    statement = _REMOVE_UNREFERENCED
     if candidates is not None:
         candidates = list(candidates)
         if not candidates:
             return []
         statement = statement.where(ARTIFACT.c.hash.in_(candidates))
     database.lock_artifacts(connection)
-    return list(connection.execute(statement.returning(ARTIFACT.c.hash)).scalars())
+    return list(connection.execute(statement, {"now": time.time()}).scalars())
 
 
 def known(connection: Connection, hashes: Collection[str]) -> set[str]:

@@ -15,10 +15,11 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
 
@@ -108,6 +109,10 @@ class Database:
         """An INSERT of this database's kind, which knows ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
+    def upsert(self, table: Table, keys: tuple[str, ...], replaced: tuple[str, ...]) -> Insert:
+        """An INSERT that sets the `replaced` columns where a row with these keys is there already."""
+        return _upsert(sqlite.insert if self.is_sqlite else postgresql.insert, table, keys, replaced)
+
     def lock_artifacts(self, connection: Connection) -> None:
         """From here to the end of the transaction, nobody else adds or removes artifacts.
 
@@ -172,6 +177,16 @@ class Database:
     def _has_no_room(self) -> bool:
         folder = self.path.parent if self.path else None
         return folder is not None and folder.exists() and shutil.disk_usage(folder).free < NO_ROOM_BYTES
+
+
+@cache  # building a statement takes longer than executing it
+def _upsert(
+    insert: Callable[[Table], Any], table: Table, keys: tuple[str, ...], replaced: tuple[str, ...]
+) -> Insert:
+    statement = insert(table)
+    fresh = {name: statement.excluded[name] for name in replaced}
+    made: Insert = statement.on_conflict_do_update(index_elements=keys, set_=fresh)
+    return made
 
 
 def _is_busy(error: StatementError) -> bool:

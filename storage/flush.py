@@ -83,21 +83,42 @@ def write_batch(
     return Written(written, remove_unreferenced(connection, database, superseded))
 
 
+# Statements that every flush needs are built once: building one takes longer than executing it.
+_GIVEN_UP = (RUN.c.status == Status.interrupted) & (RUN.c.error_kind == STALE)
+_SIGN_OF_LIFE: dict[str, Any] = {
+    "version": RUN.c.version + 1,
+    "heartbeat_at": bindparam("now"),
+    # Who writes is alive, so a run that was given up as stale goes on.
+    "status": case((_GIVEN_UP, Status.running.value), else_=RUN.c.status),
+    "finished_at": case((_GIVEN_UP, None), else_=RUN.c.finished_at),
+    "error": case((_GIVEN_UP, ""), else_=RUN.c.error),
+    "error_kind": case((_GIVEN_UP, ""), else_=RUN.c.error_kind),
+}
+_PROGRESS = ("progress_done", "progress_total", "progress_note")
+_SIGN = update(RUN).where(RUN.c.id == bindparam("run_id")).values(_SIGN_OF_LIFE).returning(RUN.c.version)
+_SIGN_AND_PROGRESS = _SIGN.values({name: bindparam(name) for name in _PROGRESS})
+_SUMMARY = ("count", "last_step", "last_value", "minimum", "maximum", "nonfinite", "version")
+_NEW_CURVE = insert(SERIES).returning(SERIES.c.id)
+_KNOWN_CURVE = (
+    update(SERIES)
+    .where(SERIES.c.id == bindparam("row_id"))
+    .values({name: bindparam(name) for name in _SUMMARY})
+)
+
+
 def _touch_run(connection: Connection, run_id: str, progress: tuple[float, float, str] | None) -> int:
-    """The next version of the run. Who writes is alive, so a run given up as stale goes on."""
-    given_up = (RUN.c.status == Status.interrupted) & (RUN.c.error_kind == STALE)
-    changes: dict[str, Any] = {
-        "version": RUN.c.version + 1,
-        "heartbeat_at": time.time(),
-        "status": case((given_up, Status.running.value), else_=RUN.c.status),
-        "finished_at": case((given_up, None), else_=RUN.c.finished_at),
-        "error": case((given_up, ""), else_=RUN.c.error),
-        "error_kind": case((given_up, ""), else_=RUN.c.error_kind),
-    }
-    if progress is not None:
-        changes |= dict(zip(("progress_done", "progress_total", "progress_note"), progress, strict=True))
-    statement = update(RUN).where(RUN.c.id == run_id).values(**changes).returning(RUN.c.version)
-    version = connection.execute(statement).scalar()
+    """The next version of the run.
+
+    Raises:
+        RunNotFound: it was deleted meanwhile.
+    """
+    values: dict[str, Any] = {"run_id": run_id, "now": time.time()}
+    if progress is None:
+        version = connection.execute(_SIGN, values).scalar()
+    else:
+        version = connection.execute(
+            _SIGN_AND_PROGRESS, values | dict(zip(_PROGRESS, progress, strict=True))
+        ).scalar()
     if version is None:
         raise RunNotFound(run_id)
     return int(version)
@@ -114,16 +135,14 @@ def _remove_replaced(
 
 def _upsert(connection: Connection, database: Database, table: Table, rows: list[dict[str, Any]]) -> set[str]:
     """Insert named rows over those of the same name. Returns the artifacts of files that were replaced."""
-    key = [column.name for column in table.primary_key]
+    key = tuple(column.name for column in table.primary_key)
     replaced: set[str] = set()
     if "hash" in table.c:
         names = [row[key[1]] for row in rows]
         query = select(table.c.hash).where(table.c.run_id == rows[0]["run_id"], table.c[key[1]].in_(names))
         replaced = set(connection.execute(query).scalars())
-    statement = database.insert(table)
-    kept = {*key, "position"}
-    fresh = {name: statement.excluded[name] for name in rows[0] if name not in kept}
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=fresh), rows)
+    fresh = tuple(name for name in rows[0] if name not in (*key, "position"))
+    connection.execute(database.upsert(table, key, fresh), rows)
     return replaced
 
 
@@ -144,19 +163,14 @@ def write_curves(
         series_id = curve.row_id
         if series_id is None:
             names = {"series": curve.key[0], "name": curve.key[1], "position": curve.position}
-            row = insert(SERIES).values(**summary, **names, **stamp).returning(SERIES.c.id)
-            series_id = int(connection.execute(row).scalar_one())
+            series_id = int(connection.execute(_NEW_CURVE, summary | names | stamp).scalar_one())
         else:
             known.append({"row_id": series_id, **summary, "version": stamp["version"]})
         chunks += curve.chunks(series_id, upto)
         written.append((series_id, upto, summary))
     if known:
-        columns: dict[str, Any] = {name: bindparam(name) for name in known[0] if name != "row_id"}
-        connection.execute(update(SERIES).where(SERIES.c.id == bindparam("row_id")).values(columns), known)
+        connection.execute(_KNOWN_CURVE, known)
     if chunks:
-        statement = database.insert(CHUNK)
-        fresh = {name: statement.excluded[name] for name in ("count", "steps", "times", "values")}
-        connection.execute(
-            statement.on_conflict_do_update(index_elements=["series_id", "number"], set_=fresh), chunks
-        )
+        upsert = database.upsert(CHUNK, ("series_id", "number"), ("count", "steps", "times", "values"))
+        connection.execute(upsert, chunks)
     return written

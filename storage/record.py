@@ -60,6 +60,18 @@ _NEWER = union_all(
     _newer("alerts", ALERT),
 )
 
+_CHUNKS = (
+    select(CHUNK.c.steps, CHUNK.c.times, CHUNK.c["values"])
+    .join(SERIES, CHUNK.c.series_id == SERIES.c.id)
+    .where(
+        SERIES.c.run_id == bindparam("run_id"),
+        SERIES.c.series == bindparam("series"),
+        SERIES.c.name == bindparam("name"),
+        CHUNK.c.number >= bindparam("first"),
+    )
+    .order_by(CHUNK.c.number)
+)
+
 
 class Record:
     """Reads one run. `run` is its row when this object was made or last refreshed."""
@@ -94,16 +106,8 @@ class Record:
     def points(self, series: str, name: str, start: int = 0) -> Points:
         """Points of a curve from number `start` on; none where there is no such curve. About 0.1 ms a thousand."""
         start = max(0, start)
-        chosen = select(CHUNK.c.steps, CHUNK.c.times, CHUNK.c["values"]).join(
-            SERIES, CHUNK.c.series_id == SERIES.c.id
-        )
-        query = chosen.where(
-            SERIES.c.run_id == self.run_id,
-            SERIES.c.series == series,
-            SERIES.c.name == name,
-            CHUNK.c.number >= start // CHUNK_POINTS,
-        ).order_by(CHUNK.c.number)
-        rows = self._rows(query)
+        wanted = {"run_id": self.run_id, "series": series, "name": name, "first": start // CHUNK_POINTS}
+        rows = self.store.database.read(lambda connection: connection.execute(_CHUNKS, wanted).all())
         if not rows:
             return curves.empty()
         steps, times, values = (

@@ -91,6 +91,33 @@ class Writer:
             curve.times.append(time_s)
             curve.values.append(value)
 
+    def scalars(
+        self,
+        series: str,
+        name: str,
+        steps: Sequence[float] | NDArray[Any],
+        values: Sequence[float] | NDArray[Any],
+        times_s: Sequence[float] | NDArray[Any],
+    ) -> None:
+        """Many points of a curve at once, in order; otherwise like `scalar`.
+
+        Raises:
+            StorageError: the three are not numbers in one dimension and of one length.
+        """
+        try:
+            columns = [np.asarray(column, dtype=np.float64) for column in (steps, times_s, values)]
+        except (TypeError, ValueError) as error:
+            raise StorageError(f"The points of curve {series!r} / {name!r} must be numbers.") from error
+        if any(column.ndim != 1 or len(column) != len(columns[0]) for column in columns):
+            shapes = ", ".join(str(column.shape) for column in columns)
+            raise StorageError(
+                f"Steps, times and values of curve {series!r} / {name!r} must be alike; got {shapes}."
+            )
+        with self._lock:
+            curve = self._curves.get((series, name)) or self._curve(series, name)
+            for kept, column in zip((curve.steps, curve.times, curve.values), columns, strict=True):
+                kept.frombytes(column.tobytes())
+
     def picture(
         self,
         name: str,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage import Points
+from storage import Points, StorageError
 from storage.series import CHUNK_POINTS, decimated
 from storage.tables import CHUNK
 
@@ -41,6 +41,36 @@ def test_points_survive_any_division_into_batches(store, make_run, batches) -> N
     assert [row.count for row in rows] == [
         min(CHUNK_POINTS, total - start) for start in range(0, total, CHUNK_POINTS)
     ]
+
+
+def test_many_points_at_once_are_the_same_as_one_by_one(store, make_run) -> None:
+    run, rng = make_run(store), np.random.default_rng(0)
+    values = rng.standard_normal(3456)
+    values[[5, 1000, 2999]] = math.nan, math.inf, -math.inf
+    with store.writer(run.id) as writer:
+        writer.scalars("many", "n", range(1500), values[:1500], np.zeros(1500))
+        writer.flush()
+        writer.scalars("many", "n", np.arange(1500, 3456), values[1500:].tolist(), [0] * 1956)
+        writer.scalars("many", "n", [], [], [])
+        for step, value in enumerate(values):
+            writer.scalar("one", "n", step, value, 0)
+        assert writer.pending == 3456 + 1956
+    record = store.record(run.id)
+    many, one = record.points("many", "n"), record.points("one", "n")
+    for part in ("steps", "times", "values"):
+        assert getattr(many, part).tobytes() == getattr(one, part).tobytes()
+    summaries = [repr(info).replace("many", "one") for info in record.series()]
+    assert summaries[0] == summaries[1]
+
+
+@pytest.mark.parametrize(
+    "bad", [([0, 1], [0], [0]), ([[0]], [[0]], [[0]]), (["x"], [0], [0]), ([0], [object()], [0])]
+)
+def test_points_that_are_not_alike_are_refused(store, make_run, bad) -> None:
+    writer = store.writer(make_run(store).id)
+    with pytest.raises(StorageError, match="curve 's' / 'n' must be"):
+        writer.scalars("s", "n", *bad)
+    assert writer.pending == 0
 
 
 def test_an_unknown_curve_has_no_points(store, make_run) -> None:
