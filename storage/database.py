@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.errors import DatabaseBusy, DiskFull, StorageError
 
@@ -30,11 +31,15 @@ T = TypeVar("T")
 BUSY_TIMEOUT_S = 5.0  # SQLite's own waiting for a lock, within one attempt
 PATIENCE_S = 60.0  # all attempts of one piece of work together
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.25
+LARGEST_LOG_BYTES = 64 << 20  # what a large import leaves of the write-ahead log
 NO_ROOM_BYTES = 1 << 20  # below this a failing write is blamed on the full disk
 ARTIFACT_LOCK = 0x7057_0001  # PostgreSQL advisory lock: see Database.lock_artifacts
 
 _BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _BUSY_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
+# Connections to a file cost next to nothing, so no thread waits for one; a server has a limit to respect.
+_SQLITE_POOL: dict[str, Any] = {"pool_size": 8, "max_overflow": -1}
+_SERVER_POOL: dict[str, Any] = {"pool_size": 8, "max_overflow": 24, "pool_pre_ping": True}
 _FULL_STATE, _TOO_LARGE_STATE = "53100", "22003"
 _TOO_LARGE = "A number does not fit into 64 bits and cannot be recorded."
 _SENTENCES = {
@@ -69,7 +74,7 @@ class Database:
         self.wal = wal
         self._patience_s = patience_s
         try:
-            self._reader = create_engine(self.url, **({} if self.is_sqlite else {"pool_pre_ping": True}))
+            self._reader = create_engine(self.url, **(_SQLITE_POOL if self.is_sqlite else _SERVER_POOL))
         except (NoSuchModuleError, ModuleNotFoundError) as error:
             raise StorageError(f"The driver of {self.url.drivername} databases is not installed.") from error
         if self.is_sqlite:
@@ -145,6 +150,8 @@ class Database:
             try:
                 with engine.begin() as connection:
                     return work(connection)
+            except PoolTimeout as error:
+                raise DatabaseBusy("All connections to the database are in use; try again.") from error
             except OverflowError as error:
                 raise StorageError(_TOO_LARGE) from error
             except StatementError as error:
@@ -204,6 +211,7 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_TIMEOUT_S)}")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute(f"PRAGMA journal_size_limit = {LARGEST_LOG_BYTES}")
     cursor.close()
 
 

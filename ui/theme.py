@@ -100,6 +100,9 @@ def head() -> str:
         f"{fonts}"
         # A page that was asked for by address does not show Home first.
         "<script>if (/[?&](run|engine|compare|view)=/.test(location.search)) document.documentElement.dataset.arriving = '1';"
+        # A run's page draws at once, so plotly is fetched beside Gradio's own files and not after them.
+        " if (/[?&](run|compare)=/.test(location.search)) document.head.append(Object.assign("
+        "document.createElement('link'), {rel: 'preload', as: 'script', href: 'wb/plotly.min.js'}));"
         " try { const chosen = localStorage.getItem('wb-scheme');"
         " if (chosen) document.body.classList.toggle('dark', chosen === 'dark'); } catch (refused) {"
         " console.info('This browser keeps no settings for this page.'); }</script>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import text
@@ -113,6 +114,14 @@ def test_what_the_database_answers_is_kept_as_the_cause(store) -> None:
     with pytest.raises(StorageError, match="answered: no such table") as caught:
         store.database.read(lambda connection: connection.execute(text("SELECT * FROM unheard_of")))
     assert caught.value.__cause__ is not None
+
+
+def test_no_thread_waits_for_a_connection(store) -> None:
+    """More readers at once than any pool of ten: all of them hold their connection at the same time."""
+    together = threading.Barrier(40, timeout=60)
+    with ThreadPoolExecutor(40) as pool:
+        met = [pool.submit(store.database.read, lambda connection: together.wait()) for _ in range(40)]
+        assert sorted(each.result() for each in met) == list(range(40))
 
 
 def test_a_store_serves_many_threads(store, make_run) -> None:

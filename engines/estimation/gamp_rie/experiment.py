@@ -72,7 +72,7 @@ from engines.estimation.gamp_rie.params import Settings, check
 from engines.estimation.gamp_rie.presets import PRESETS
 from engines.events import Event
 
-SMALL = 128
+SMALL = 256
 """d up to which a run keeps to one BLAS thread."""
 
 PAPER = Paper(
