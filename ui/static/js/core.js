@@ -3,6 +3,8 @@
 (() => {
   if (window.wb) return;
   const REPLY_TIMEOUT_MS = 30000;
+  const SETTLE_MS = 150;
+  let travelling = 0;
   const benches = new Map();
   const inbox = new Map();
   const waiting = [];
@@ -155,7 +157,9 @@
     const first = place === null;
     place = name;
     if (!document.documentElement.dataset.ready) return !first;
-    if (location.search.includes("compare=") && search === "?view=library") return true;
+    // On the way to an address the tab that comes into sight is the answer to it, not a new wish of the reader's:
+    // a push here would cut off what lies ahead in the history.
+    if (travelling || (location.search.includes("compare=") && search === "?view=library")) return true;
     show(search, "push");
     return true;
   }
@@ -175,7 +179,9 @@
     const target = search.startsWith("?") ? search : search ? `?${search}` : "";
     if (how === "push") show(target, "push");
     place = null;
-    return ask("go", { search: target });
+    travelling += 1;
+    const settle = () => setTimeout(() => { travelling -= 1; }, SETTLE_MS);
+    return ask("go", { search: target }).finally(settle);
   }
 
   window.addEventListener("popstate", () => {
