@@ -194,6 +194,8 @@ class Engine:
     recorded; raises `Refusal`. Imports nothing heavy."""
     headline_label: str = ""
     lower_is_better: bool = True
+    actions: Mapping[str, str] = field(default_factory=dict)
+    """What a reader may ask of a run under way: the name of a `Command` of kind "do" to the words on its button."""
     reproduce: Mapping[str, Any] = field(default_factory=dict)
     """Values over the default preset for `workbench reproduce`, where claims need more than the default."""
 

@@ -39,7 +39,7 @@ def patch(
         "since": since,
         "version": changes.version,
         "over": is_over,
-        "status": _status(workbench, record),
+        "status": _status(workbench, engine, record),
         "notice": html,
         "tone": tone,
     }
@@ -50,12 +50,12 @@ def patch(
     return message
 
 
-def _status(workbench: Workbench, record: Record) -> dict[str, Any]:
+def _status(workbench: Workbench, engine: Engine, record: Record) -> dict[str, Any]:
     run = record.run
     state = Status(run.status)
     position = workbench.store.queue_position(run.id) if state is Status.queued else None
     other = compared_run(workbench, record) if state.is_over else ""
-    return live_status.status_line(run, position=position, other=other)
+    return live_status.status_line(run, position=position, other=other, asks=engine.actions)
 
 
 def compared_run(workbench: Workbench, record: Record) -> str:

@@ -37,7 +37,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
         for name, mark in zip(columns, marks, strict=True)
     )
     body = "".join(
-        f"<tr>{''.join(_cell(value, mark) for value, mark in zip(row, marks, strict=True))}</tr>"
+        f"<tr{_judged(row)}>{''.join(_cell(value, mark) for value, mark in zip(row, marks, strict=True))}</tr>"
         for row in rows[:MAX_ROWS]
     )
     more = (
@@ -51,11 +51,19 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     )
 
 
+def _judged(row: Sequence[Any]) -> str:
+    """Rows that say "right" or "wrong" carry it, so that the page can colour what was judged."""
+    word = next((value for value in row if value in ("right", "wrong")), "")
+    return f' data-judged="{word}"' if word else ""
+
+
 def _cell(value: Any, mark: str) -> str:
     if value is None:
         return f"<td {mark}>–</td>"
     if is_number(value):
         return f'<td {mark} title="{escape(repr(value))}">{number(value)}</td>'
+    if value in ("right", "wrong"):
+        return f'<td {mark}><span class="wb-verdict" data-holds="{"yes" if value == "right" else "no"}">{"✓" if value == "right" else "✕"} {value}</span></td>'
     return f"<td {mark}>{escape('yes' if value is True else 'no' if value is False else str(value))}</td>"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 from storage import Run, Status
@@ -20,10 +22,16 @@ WORDS = {
 
 
 def status_line(
-    run: Run, *, position: int | None = None, other: str = "", now: float | None = None
+    run: Run,
+    *,
+    position: int | None = None,
+    other: str = "",
+    asks: Mapping[str, str] = MappingProxyType({}),
+    now: float | None = None,
 ) -> dict[str, Any]:
     """The status of a run as the page's script takes it: state, word, fraction (None: not known), facts as
-    HTML, actions as HTML. `position` is its place in the queue from 1; `other` a run to compare with."""
+    HTML, actions as HTML. `position` is its place in the queue from 1; `other` a run to compare with; `asks` what a
+    running run can be asked, by name."""
     now = time.time() if now is None else now
     state = Status(run.status)
     fraction = _fraction(run)
@@ -38,7 +46,11 @@ def status_line(
         "word": WORDS[state],
         "fraction": 0.0 if state is Status.queued else fraction,
         "facts": facts,
-        "actions": actions(run.id, other) if state.is_over else "",
+        "actions": actions(run.id, other)
+        if state.is_over
+        else questions(asks)
+        if state is Status.running
+        else "",
     }
 
 
@@ -83,6 +95,14 @@ def _device(run: Run) -> list[str]:
     environment = run.environment or {}
     name = environment.get("device_name") or environment.get("device")
     return [escape(str(name))] if name else []
+
+
+def questions(asks: Mapping[str, str]) -> str:
+    """Quiet buttons of a running run: what its engine can be asked."""
+    return "".join(
+        f'<button type="button" class="wb-quiet" data-do="ask" data-what="{escape(name)}">{escape(words)}</button>'
+        for name, words in asks.items()
+    )
 
 
 def actions(run_id: str, other: str = "") -> str:

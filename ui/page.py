@@ -45,6 +45,7 @@ class Page:
             "follow": self.follow,
             "check": self.check,
             "command": self.command,
+            "ask": self.ask,
             "reopen": self.reopen,
             "fork": self.fork,
             "home": self.home,
@@ -123,6 +124,15 @@ class Page:
             raise UsageError("Only who started a run can stop it.")
         self.workbench.cancel(run.id)
         return self.follow(asked, owner)
+
+    def ask(self, asked: Mapping[str, Any], owner: str) -> Answer:
+        """Ask a run under way for something that its engine can do between two steps."""
+        run = self.workbench.run(str(asked.get("run")))
+        if self.demo and run.owner != owner:
+            raise UsageError("Only who started a run can ask it for something.")
+        self.workbench.ask(run.id, str(asked.get("what")))
+        words = "Asked. The run answers at its next step."
+        return Answer([{"kind": "notice", "engine": run.engine, "html": f"<p>{words}</p>"}])
 
     def follow(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """What is new of a run since the version that the page has."""

@@ -190,6 +190,19 @@ class Workbench:
             if self._executor is not None:
                 self._executor.stop(run_id, self.settings.grace_s)
 
+    def ask(self, run_id: str, action: str) -> None:
+        """Ask a running run for one of its engine's actions; it answers at its next step. Raises UsageError for an
+        action that the engine does not have, and for a run that is not running."""
+        run = self.run(run_id)
+        known = self.catalog.engine(run.engine).actions
+        if action not in known:
+            words = ", ".join(known) or "none"
+            raise UsageError(f"{run.engine} has no action {action!r}; its actions: {words}.")
+        if run.status is not Status.running:
+            raise UsageError(f"Run {run_id} is {run.status}; only a running one can be asked.")
+        with storage_seam():
+            self.store.send_command(run_id, "do", {"name": action})
+
     def look_around(self) -> None:
         """Mark runs whose workers are gone as interrupted, remove files that nobody needs, and let queued runs
         start. A server calls it once at its start; from then on a thread looks after the runs by itself."""

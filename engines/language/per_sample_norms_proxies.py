@@ -25,13 +25,27 @@ def logit_proxy(logits: Tensor, chosen: Tensor, mask: Tensor) -> Tensor:
     return ((1 - 2 * picked + p.square().sum(2)) * mask).sum(1)
 
 
-def head_norm(logits: Tensor, hidden: Tensor, chosen: Tensor, mask: Tensor) -> Tensor:
+def head_errors(logits: Tensor, chosen: Tensor, mask: Tensor) -> Tensor:
+    """(B, T, V) d_t = onehot(y_t) - pi_t, zero where the mask is: what the head's gradient is made of."""
+    d = -logits.softmax(2)
+    d.scatter_add_(2, chosen[:, :, None], torch.ones_like(d[:, :, :1]))
+    return d * mask[:, :, None]
+
+
+def head_norm(errors: Tensor, hidden: Tensor) -> Tensor:
     """(B,) exact squared norm of the gradient of the output head's weight alone.
 
-    sum_{t,t'} (h_t . h_t') (d_t . d_t'); hidden (B, T, d) is the head's input. Cost B T^2 (V + d)."""
-    d = torch.nn.functional.one_hot(chosen, logits.shape[2]).to(logits.dtype) - logits.softmax(2)
-    d = d * mask[:, :, None]
-    return ((d @ d.mT) * (hidden.to(d.dtype) @ hidden.to(d.dtype).mT)).sum((1, 2))
+    sum_{t,t'} (h_t . h_t') (d_t . d_t'); `errors` (B, T, V) of `head_errors`, `hidden` (B, T, d) the head's input.
+    Cost B T^2 (V + d)."""
+    h = hidden.to(errors.dtype)
+    return ((errors @ errors.mT) * (h @ h.mT)).sum((1, 2))
+
+
+def head_groups(errors: Tensor, hidden: Tensor, coefficients: Tensor, groups: int) -> Tensor:
+    """(groups, V, d) gradient of the head's weight for sum_b c_b log pi_b over the rows of each group: `groups`
+    blocks of consecutive rows; `coefficients` (B,). What the signal-to-noise ratio of the head is measured on."""
+    left = (errors * coefficients[:, None, None]).reshape(groups, -1, errors.shape[2])
+    return left.mT @ hidden.to(errors.dtype).reshape(groups, -1, hidden.shape[2])
 
 
 def correlation(first: np.ndarray, second: np.ndarray) -> float:

@@ -19,7 +19,13 @@ from engines.language import rl_rollouts
 from engines.language.char_policy import Problem
 from engines.language.oblr_po.method import estimators, variance
 from engines.language.per_sample_norms import record
-from engines.language.per_sample_norms_proxies import correlation, head_input, head_norm, logit_proxy
+from engines.language.per_sample_norms_proxies import (
+    correlation,
+    head_errors,
+    head_input,
+    head_norm,
+    logit_proxy,
+)
 from engines.language.rl_models import Policy
 from engines.language.verifiers import Reward
 
@@ -111,7 +117,7 @@ def draw_population(
         as_matrix(gram.diagonal()),
         rollout.lengths.astype(np.float64).reshape(shape),
         as_matrix(logit_proxy(logits, chosen, mask)),
-        as_matrix(head_norm(logits, kept[0][:, :-1], chosen, mask)),
+        as_matrix(head_norm(head_errors(logits, chosen, mask), kept[0][:, :-1])),
         [p.prompt for p in problems],
         rl_rollouts.entropy(logits, mask),
     )

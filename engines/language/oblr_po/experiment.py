@@ -84,5 +84,6 @@ ENGINE = Engine(
     lower_is_better=False,
     about=Path(__file__).parent / "about.md",
     check=check,
+    actions={"audit": "Audit now"},
     reproduce=REPRODUCE,
 )

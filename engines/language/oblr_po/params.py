@@ -87,7 +87,8 @@ class OblrPoParams(Params):
     )  # fmt: skip
     weights: Literal["exact", "head", "logit", "length"] = knob(
         "exact", title="Gradient norms", advanced=True, group=RULE,
-        help="Exact (one backward pass, any size that trains), or forward-only stand-ins, whose correlation is shown.",
+        help="Exact (one backward pass, any size that trains), or forward-only stand-ins, whose correlation is shown; "
+        "with the output head the signal-to-noise ratio is the head's too.",
         labels={"exact": "Exact", "head": "Output head only", "logit": "Logit proxy", "length": "Response length"},
     )  # fmt: skip
     shrink: float = knob(

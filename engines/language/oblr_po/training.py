@@ -19,7 +19,14 @@ from engines.language import rl_rollouts
 from engines.language.char_policy import Problem
 from engines.language.oblr_po.method import estimators, snr
 from engines.language.per_sample_norms import Tape, record, squared_length
-from engines.language.per_sample_norms_proxies import correlation, head_input, head_norm, logit_proxy
+from engines.language.per_sample_norms_proxies import (
+    correlation,
+    head_errors,
+    head_groups,
+    head_input,
+    head_norm,
+    logit_proxy,
+)
 from engines.language.rl_models import Policy
 from engines.language.verifiers import Reward
 
@@ -105,9 +112,8 @@ class Trainer:
         work = _Work(np.zeros_like(rewards), np.zeros_like(rewards))
         rows = max(1, self.settings.rows_at_once // group) * group
         for start in range(0, rewards.size, rows):
-            self._chunk(
-                rollout, rewards_used, greedy, slice(start, min(start + rows, rewards.size)), work, clock
-            )
+            chunk = self._head_chunk if self.settings.weights == "head" else self._chunk
+            chunk(rollout, rewards_used, greedy, slice(start, min(start + rows, rewards.size)), work, clock)
         measured = (
             snr.measure(work.group_norms * len(problems) ** 2, work.squared_norm())
             if len(problems) > 1
@@ -193,16 +199,13 @@ class Trainer:
         """Weights, advantages and gradient of some whole groups, added to `work`."""
         part, group = rollout.rows(rows.start, rows.stop), rewards.shape[1]
         groups = slice(rows.start // group, rows.stop // group)
-        with (
-            head_input(self.policy.model, self.settings.weights == "head") as head,
-            record(self.policy.model) as tape,
-        ):
+        with record(self.policy.model) as tape:
             log_probs, logits, mask = self._row_log_probs(self.policy.model, part)
         work.entropy += rl_rollouts.entropy(logits, mask) * len(log_probs)
         clock.lap("scoring")
         tape.differentiate(log_probs.sum())
         clock.lap("backward")
-        work.weights[groups] = self._weights(tape, part, logits.detach(), mask, head, work).reshape(-1, group)
+        work.weights[groups] = self._weights(tape, part, logits.detach(), mask, work).reshape(-1, group)
         work.advantages[groups] = self.advantages(rewards, work.weights, greedy, rollout.lengths)[groups]
         clock.lap("norms")
         coefficients = torch.as_tensor(
@@ -217,7 +220,6 @@ class Trainer:
         part: rl_rollouts.Rollout,
         logits: Tensor,
         mask: Tensor,
-        head: list[Tensor],
         work: _Work,
     ) -> Matrix:
         source, chosen = self.settings.weights, part.ids[:, 1:]
@@ -225,15 +227,58 @@ class Trainer:
             return np.ones(len(mask))
         if source == "exact":
             return tape.squared_norms().double().cpu().numpy()
-        if source == "head":
-            found = head_norm(logits, head[0][:, :-1], chosen, mask).double().cpu().numpy()
-        elif source == "logit":
+        if source == "logit":
             found = logit_proxy(logits, chosen, mask).double().cpu().numpy()
         else:
             found = part.lengths.astype(np.float64)
         if np.isnan(work.proxy) and self.steps % PROXY_EVERY == 0:
             work.proxy = correlation(found[:64], tape.first_rows(64).squared_norms().double().cpu().numpy())
         return found
+
+    def _head_chunk(
+        self,
+        rollout: rl_rollouts.Rollout,
+        rewards: Matrix,
+        greedy: Matrix | None,
+        rows: slice,
+        work: _Work,
+        clock: _Clock,
+    ) -> None:
+        """The same from the output head alone: weights and signal-to-noise ratio are those of the head's gradient,
+        which a forward pass gives; the parameters move by the whole gradient. A departure for speed, off by
+        default: every tenth step says how well the head's norms follow the exact ones."""
+        part, group = rollout.rows(rows.start, rows.stop), rewards.shape[1]
+        groups = slice(rows.start // group, rows.stop // group)
+        model = self.policy.model
+        with head_input(model) as head:
+            log_probs, logits, mask = self._row_log_probs(model, part)
+        work.entropy += rl_rollouts.entropy(logits.detach(), mask) * len(log_probs)
+        clock.lap("scoring")
+        hidden = head[0][:, :-1]
+        errors = head_errors(logits.detach(), part.ids[:, 1:], mask)
+        if self.settings.estimator in NEEDS_WEIGHTS:
+            found = head_norm(errors, hidden).double().cpu().numpy()
+            if np.isnan(work.proxy) and self.steps % PROXY_EVERY == 0:
+                work.proxy = correlation(found[:64], self._exact(part.rows(0, min(64, len(found)))))
+            work.weights[groups] = found.reshape(-1, group)
+        else:
+            work.weights[groups] = 1.0
+        work.advantages[groups] = self.advantages(rewards, work.weights, greedy, rollout.lengths)[groups]
+        scaled = torch.as_tensor(work.advantages[groups].ravel() / rewards.size, device=log_probs.device)
+        scaled = scaled.to(log_probs.dtype)
+        work.add_head(head_groups(errors, hidden, scaled, groups.stop - groups.start), groups)
+        clock.lap("norms")
+        trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        found_gradients = torch.autograd.grad(scaled @ log_probs, list(trained.values()), allow_unused=True)
+        work.add_gradients({n: g for n, g in zip(trained, found_gradients, strict=True) if g is not None})
+        clock.lap("backward")
+
+    def _exact(self, part: rl_rollouts.Rollout) -> NDArray[np.float64]:
+        """(B,) exact squared gradient norms of some rows."""
+        with record(self.policy.model) as tape:
+            log_probs = self._row_log_probs(self.policy.model, part)[0]
+        tape.differentiate(log_probs.sum())
+        return tape.squared_norms().double().cpu().numpy()
 
     def advantages(
         self, rewards: Matrix, weights: Matrix, greedy: Matrix | None, lengths: NDArray[np.int64]
@@ -277,17 +322,29 @@ class _Work:
         self.weights, self.advantages = weights, advantages
         self.group_norms = np.zeros(len(weights))
         self.gradients: dict[str, Tensor] = {}
+        self.head: Tensor | None = None
         self.entropy, self.proxy = 0.0, float("nan")
 
     def add(self, tape: Tape, coefficients: Tensor, groups: slice) -> None:
         """Add the gradient of sum_b c_b log pi_b, and note each group's norm."""
         combined = tape.combine(coefficients, groups.stop - groups.start)
         self.group_norms[groups] = combined.group_squared_norms.double().cpu().numpy()
-        for name, gradient in combined.gradients.items():
+        self.add_gradients(combined.gradients)
+
+    def add_gradients(self, found: dict[str, Tensor]) -> None:
+        """Add one chunk's gradient."""
+        for name, gradient in found.items():
             self.gradients[name] = self.gradients[name] + gradient if name in self.gradients else gradient
 
+    def add_head(self, each: Tensor, groups: slice) -> None:
+        """Add the head's gradient of each group: the signal-to-noise ratio is measured on it alone."""
+        self.group_norms[groups] = each.flatten(1).square().sum(1).double().cpu().numpy()
+        self.head = each.sum(0) if self.head is None else self.head + each.sum(0)
+
     def squared_norm(self) -> float:
-        """||g||^2."""
+        """||g||^2, of the head alone where that is what was measured."""
+        if self.head is not None:
+            return float(self.head.double().square().sum())
         return squared_length(self.gradients) if self.gradients else 0.0
 
 

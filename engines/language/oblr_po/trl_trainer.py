@@ -27,7 +27,13 @@ from trl import GRPOConfig, GRPOTrainer
 from engines.language import rl_rollouts
 from engines.language.oblr_po.method import estimators, snr
 from engines.language.per_sample_norms import record, squared_length
-from engines.language.per_sample_norms_proxies import correlation, head_input, head_norm, logit_proxy
+from engines.language.per_sample_norms_proxies import (
+    correlation,
+    head_errors,
+    head_input,
+    head_norm,
+    logit_proxy,
+)
 
 CHECKED_ROWS = 16
 """Rows of the first batch on which a stand-in is compared with the exact norm."""
@@ -168,7 +174,7 @@ class OBLRTrainer(GRPOTrainer):
             _, logits, mask = self._row_log_probs(model, part)
         chosen = part.ids[:, 1:]
         found = (
-            head_norm(logits, head[0][:, :-1], chosen, mask)
+            head_norm(head_errors(logits, chosen, mask), head[0][:, :-1])
             if source == "head"
             else logit_proxy(logits, chosen, mask)
         )

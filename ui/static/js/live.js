@@ -80,6 +80,11 @@
       if (!press) return;
       const act = press.dataset.do;
       if (act === "reopen" || act === "fork") window.wb.ask("act", { do: act, engine: this.engine, run: this.run });
+      if (act === "ask") {
+        press.disabled = true;
+        setTimeout(() => { press.disabled = false; }, 3000);
+        window.wb.ask("act", { do: act, what: press.dataset.what, engine: this.engine, run: this.run });
+      }
     }
 
     /* ---- what the server says ---- */

@@ -108,6 +108,18 @@ def test_stand_ins_report_their_correlation(source: str) -> None:
     assert info.proxy == pytest.approx(correlation(info.weights, exact.weights), abs=1e-4)
 
 
+def test_the_head_alone_moves_the_parameters_as_the_whole_gradient_does() -> None:
+    """Weights and signal-to-noise ratio come from the head; the step itself is the whole gradient's."""
+    made = {
+        source: trainer(estimator="RLOO", weights=source, adaptive=False, rate=1.0, optimizer="sgd")
+        for source in ("exact", "head")
+    }
+    infos = {source: t.step(TRAIN[:4], 8, torch_generator(0, "x")) for source, t in made.items()}
+    assert np.array_equal(infos["exact"].rewards, infos["head"].rewards)
+    torch.testing.assert_close(parameters(made["head"]), parameters(made["exact"]), rtol=1e-4, atol=1e-6)
+    assert 0 < infos["head"].measured.square < infos["exact"].measured.square
+
+
 def test_shaping_pulls_towards_the_initial_policy() -> None:
     t = trainer(kl=0.1, entropy=0.05)
     first = t.step(TRAIN[:3], 4, torch_generator(0, "x"))

@@ -10,7 +10,7 @@ import torch
 
 from engines.contract import Refusal
 from engines.language import char_policy, rl_models, rl_rollouts, verifiers
-from engines.language.per_sample_norms_proxies import head_norm, logit_proxy
+from engines.language.per_sample_norms_proxies import head_errors, head_groups, head_norm, logit_proxy
 
 
 def policy():
@@ -60,6 +60,22 @@ def test_log_probabilities_do_not_depend_on_padding() -> None:
     torch.testing.assert_close(sums[0], sums[1], rtol=1e-5, atol=1e-5)
 
 
+def test_group_gradients_of_the_head_against_autograd() -> None:
+    generator = torch.Generator().manual_seed(1)
+    hidden, head = torch.randn(6, 4, 5, generator=generator), torch.nn.Linear(5, 7, bias=False)
+    chosen, mask = torch.randint(7, (6, 4), generator=generator), torch.ones(6, 4)
+    mask[2, 1:] = 0
+    weights = torch.randn(6, generator=generator)
+    logits = head(hidden)
+    rows = (logits.log_softmax(2).gather(2, chosen[:, :, None]).squeeze(2) * mask).sum(1) * weights
+    found = head_groups(head_errors(logits.detach(), chosen, mask), hidden, weights, 3)
+    for group in range(3):
+        (expected,) = torch.autograd.grad(
+            rows[2 * group : 2 * group + 2].sum(), [head.weight], retain_graph=True
+        )
+        torch.testing.assert_close(found[group], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_proxies_against_autograd() -> None:
     generator = torch.Generator().manual_seed(0)
     hidden, head = torch.randn(3, 4, 5, generator=generator), torch.nn.Linear(5, 7, bias=False)
@@ -70,7 +86,7 @@ def test_proxies_against_autograd() -> None:
         logits_b = head(hidden[b]).requires_grad_()
         picked = (logits_b.log_softmax(1).gather(1, chosen[b, :, None]).squeeze(1) * mask[b]).sum()
         by_weight, by_logit = torch.autograd.grad(picked, [head.weight, logits_b])
-        assert float(head_norm(logits, hidden, chosen, mask)[b]) == pytest.approx(
+        assert float(head_norm(head_errors(logits, chosen, mask), hidden)[b]) == pytest.approx(
             float(by_weight.square().sum()), rel=1e-5
         )
         assert float(logit_proxy(logits, chosen, mask)[b]) == pytest.approx(
