@@ -264,11 +264,15 @@ def _given(engine: Engine, filled: Mapping[str, Any]) -> Message:
 
 
 def within_demo(engine: Engine, values: Mapping[str, Any]) -> None:
-    """Refuse what is above a field's ceiling on a hosted demo."""
+    """Refuse what is above a field's ceiling on a hosted demo, and what could name code or folders of the server."""
     errors = []
     for name, info in engine.params.model_fields.items():
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         ceiling = extra.get("demo_max")
+        if extra.get("own_machine_only") and values.get(name, info.default) != info.default:
+            sentence = f"{name} is as it is on this demo. Install the workbench to choose another."
+            errors.append(FieldError(name, values[name], sentence))
+            continue
         try:
             too_much = ceiling is not None and float(values.get(name, 0)) > float(ceiling)  # type: ignore[arg-type]
         except (TypeError, ValueError):

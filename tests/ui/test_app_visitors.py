@@ -54,3 +54,16 @@ def test_a_visitor_has_a_limit_and_cannot_stop_others(workbench: Workbench) -> N
     assert "Only who started a run" in message["html"]
     with pytest.raises(UsageError):
         visitors.check_allowance(workbench, "visitor-a")
+
+
+def test_a_demo_keeps_what_could_name_code_or_folders(fixture_catalog) -> None:
+    """A field of the server's own machine stays at its default; the other fields of the engine stay free."""
+    from engines.language.oblr_po import ENGINE
+    from ui.page import within_demo
+    from workbench.errors import InvalidParams
+
+    within_demo(ENGINE, {"steps": 5, "reward": "exact"})
+    with pytest.raises(InvalidParams, match="reward is as it is on this demo"):
+        within_demo(ENGINE, {"reward": "os:system"})
+    with pytest.raises(InvalidParams, match="model is as it is on this demo"):
+        within_demo(ENGINE, {"model": "/etc"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -21,12 +21,6 @@ ArmKey = Literal[
 DEFAULT_ARMS = ("oblr_po", "rloo", "grpo", "reinforce", "ob_only", "snr_only", "matched")
 ADAPTIVE_ARMS = ("oblr_po", "snr_only")
 AUDITS, MODEL, RULE, NUMBERS = "Variance audit", "Model and reward", "Rule", "Size of the run"
-
-
-def _own_machine_only(field: Any) -> Any:
-    """Mark a field that runs code or reads what the reader names: a hosted demo must keep it at its default."""
-    field.json_schema_extra["own_machine_only"] = True
-    return field
 
 
 class OblrPoParams(Params):
@@ -144,19 +138,19 @@ class OblrPoParams(Params):
         5, title="Steps between evaluations", unit="updates", ge=1, le=1000, advanced=True, group=NUMBERS,
         help="Held-out accuracy is measured every so many steps, 1 to 1000.",
     )  # fmt: skip
-    model: str = _own_machine_only(knob(
-        char_policy.EMBEDDED, title="Policy", min_length=1, max_length=300, advanced=True, group=MODEL,
+    model: str = knob(
+        char_policy.EMBEDDED, title="Policy", own_machine_only=True, min_length=1, max_length=300, advanced=True, group=MODEL,
         suggestions=(char_policy.EMBEDDED, "Qwen/Qwen3-0.6B-Base", "Qwen/Qwen3-4B-Base", "Qwen/Qwen3-8B-Base"),
         help="The embedded policy, a local folder, or a hub id of a causal language model (safetensors).",
-    ))  # fmt: skip
+    )  # fmt: skip
     lora_rank: int = knob(
         0, title="Adapter rank", ge=0, le=256, advanced=True, group=MODEL,
         help="0 trains all parameters; 1 to 256 freezes the model and trains LoRA adapters of that rank.",
     )  # fmt: skip
-    reward: str = _own_machine_only(knob(
-        "exact", title="Reward", min_length=1, max_length=200, advanced=True, group=MODEL, suggestions=tuple(BUILT_IN),
+    reward: str = knob(
+        "exact", title="Reward", own_machine_only=True, min_length=1, max_length=200, advanced=True, group=MODEL, suggestions=tuple(BUILT_IN),
         help="exact, number, math-verify, or your own function(prompt, response, answer) as module:function.",
-    ))  # fmt: skip
+    )  # fmt: skip
     problems: Upload = knob(
         "", title="Your problems", advanced=True, group=MODEL, widget="file", accept=(".jsonl", ".json"),
         help='JSON lines, each with "prompt" and "answer"; every fifth is held out. Empty: the additions.',
