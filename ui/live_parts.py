@@ -12,7 +12,8 @@ from storage import AlertRow, ClaimRow, FileInfo, TableData
 from ui.live_words import is_number, number, size, title
 from workbench.recorder import TRACEBACK
 
-MAX_ALERTS = 8
+MAX_ALERTS = 40
+ALERTS_IN_SIGHT = 3
 MAX_ROWS = 200
 
 
@@ -81,19 +82,29 @@ def texts(found: Mapping[str, str]) -> str:
 
 
 def alerts(found: Sequence[AlertRow]) -> str:
-    """The newest alerts, and how many came before; an alert that repeats stands once with its newest step."""
+    """The newest alerts, the older ones folded away; an alert that repeats stands once with its newest step."""
     newest: dict[tuple[str, str], AlertRow] = {}
     for alert in found:
         newest.pop((alert.name, alert.message), None)
         newest[(alert.name, alert.message)] = alert
     shown = list(newest.values())[-MAX_ALERTS:]
-    lines = "".join(
+    lines = [
         f'<li><span>{escape(alert.message)}</span><span class="wb-mono">step {number(alert.step)}</span></li>'
         for alert in reversed(shown)
-    )
+    ]
+    if not lines:
+        return ""
+    folded = lines[ALERTS_IN_SIGHT:]
     hidden = len(newest) - len(shown)
-    rest = f"<li><span>{hidden} earlier alerts are in the record.</span></li>" if hidden else ""
-    return f'<ul class="wb-alerts" aria-label="Alerts">{lines}{rest}</ul>' if lines else ""
+    if hidden:
+        folded.append(f"<li><span>{hidden} earlier alerts are in the record.</span></li>")
+    rest = (
+        f'<details class="wb-more-alerts"><summary>{len(newest) - ALERTS_IN_SIGHT} earlier alerts</summary>'
+        f'<ul class="wb-alerts">{"".join(folded)}</ul></details>'
+        if folded
+        else ""
+    )
+    return f'<ul class="wb-alerts" aria-label="Alerts">{"".join(lines[:ALERTS_IN_SIGHT])}</ul>{rest}'
 
 
 def files(found: Sequence[FileInfo]) -> str:

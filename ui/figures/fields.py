@@ -21,6 +21,9 @@ _DIVERGING = [[0.0, "#1f5fd0"], [0.25, "#8fb0e8"], [0.5, "#ffffff"], [0.75, "#eb
 _DARK = "#11151a"
 
 
+HATCHES = ("", "/", "x", ".")
+
+
 @dataclass(frozen=True)
 class Bars:
     """Bars of one contender: `values` over the figure's positions."""
@@ -274,15 +277,22 @@ def bars(
     )
     if not numeric:
         layout["xaxis"].update(type="category", showgrid=False)
+    looks: dict[str, int] = {}
     for group, height in zip(groups, heights, strict=True):
         style = styles[group.name]
+        again = looks[style.colour] = looks.get(style.colour, -1) + 1
         trace: dict[str, Any] = {
             "type": "bar",
             "uid": f"bar/{group.name}",
             "name": words(group.name),
             "x": places,
             "y": wire(height),
-            "marker": {"color": f"{style.colour}/0.45" if touching else style.colour, "line": {"width": 0}},
+            "marker": {
+                "color": f"{style.colour}/0.45" if touching else style.colour,
+                "line": {"width": 0},
+                # Bars have no dashes: what would look alike is hatched.
+                "pattern": {"shape": HATCHES[again % len(HATCHES)], "fgcolor": "@paper", "size": 6},
+            },
             "hovertemplate": "%{y:.4~g}",
             "showlegend": len(names) > 1,
         }
