@@ -102,10 +102,15 @@ class Generator(ABC):
         """Begin many-step sampling."""
 
     @abstractmethod
+    def advance_with_gradients(self, sampling: Sampling) -> Sampling:
+        """`advance` whose result still depends on the latents, for optimisation through several steps."""
+
+    @torch.no_grad()
     def advance(self, sampling: Sampling) -> Sampling:
         """One call of the network (two with guidance): the next latents and the clean estimate.
 
         Raises ValueError when the sampling is done."""
+        return self.advance_with_gradients(sampling)
 
     @abstractmethod
     def decode(self, latents: torch.Tensor, *, tiny: bool = False) -> torch.Tensor:

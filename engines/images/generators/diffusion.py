@@ -113,9 +113,8 @@ class DiffusionGenerator(Generator):
         scale = sigma / (1 + sigma * sigma) ** 0.5 if spacing in ("linspace", "trailing") else 1.0
         return Sampling(noise.to(self.dtype) * scale, conditioning, guidance, levels)
 
-    @torch.no_grad()
-    def advance(self, sampling: Sampling) -> Sampling:
-        """See `Generator.advance`: Euler in sigma, x_next = x0hat + sigma_next eps_hat."""
+    def advance_with_gradients(self, sampling: Sampling) -> Sampling:
+        """See `Generator.advance_with_gradients`: Euler in sigma, x_next = x0hat + sigma_next eps_hat."""
         if sampling.is_done:
             raise ValueError(f"this sampling is done after {sampling.steps} steps.")
         level, after = sampling.levels[sampling.index], sampling.levels[sampling.index + 1]

@@ -88,9 +88,8 @@ class Flux(Generator):
         """See `Generator.start`."""
         return Sampling(noise.to(self.dtype), conditioning, guidance, self.levels(steps))
 
-    @torch.no_grad()
-    def advance(self, sampling: Sampling) -> Sampling:
-        """See `Generator.advance`: x + (sigma_next - sigma) v, x0hat = x - sigma v."""
+    def advance_with_gradients(self, sampling: Sampling) -> Sampling:
+        """See `Generator.advance_with_gradients`: x + (sigma_next - sigma) v, x0hat = x - sigma v."""
         if sampling.is_done:
             raise ValueError(f"this sampling is done after {sampling.steps} steps.")
         sigma, after = (sampling.levels[sampling.index + k].sigma for k in (0, 1))

@@ -77,6 +77,20 @@ def test_gradients_reach_the_noise_and_only_it(generators, key):
     assert all(p.grad is None for p in generator.network.parameters())
 
 
+@pytest.mark.parametrize("key", ["sd", "flux"])
+def test_gradients_pass_several_steps_where_they_are_wanted(generators, key):
+    generator = generators[key]
+    noise = noise_for(generator).requires_grad_()
+    state = generator.start(noise, generator.encode([PROMPT] * 2), steps=2, guidance=1.0)
+    plain = generator.advance(state)
+    assert not plain.clean.requires_grad
+    while not state.is_done:
+        state = generator.advance_with_gradients(state)
+    assert torch.equal(generator.advance(plain).clean, state.clean)
+    (gradient,) = torch.autograd.grad(state.clean.square().sum(), noise)
+    assert gradient.abs().sum() > 0
+
+
 @pytest.mark.parametrize("key", ["sd", "sdxl", "flux"])
 def test_pausing_and_pruning_changes_nothing_for_the_survivors(generators, key):
     generator = generators[key]

@@ -1,0 +1,70 @@
+"""Noise as a file, so that one run can start where another ended: ReNO writes it, any image engine may read it.
+
+A safetensors file whose tensor `noise` is [N, C, H, W] (unit Gaussian scale, float32); ReNO adds `momentum` of the
+same shape. NumPy's .npy holds the noise alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engines.contract import Refusal
+
+if TYPE_CHECKING:
+    import torch
+
+ACCEPT = (".safetensors", ".npy")
+FIELD = "noise"
+"""Name of the upload field and of the file in a run's record: the page offers one as the other."""
+
+
+def write_noise(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> Path:
+    """Write tensors (float32) and what they belong to (model, prompt), and answer the path."""
+    from safetensors.torch import save_file
+
+    save_file(
+        {k: v.detach().float().cpu().contiguous() for k, v in tensors.items()}, path, metadata=dict(about)
+    )
+    return path
+
+
+def read_noise(path: Path, shape: tuple[int, int, int], field: str = FIELD) -> dict[str, torch.Tensor]:
+    """Tensors of a file, `noise` [N, *shape] among them, float32.
+
+    Raises Refusal for a file of another kind or shape, and for noise that is zero or not finite."""
+    import numpy as np
+    import torch
+
+    try:
+        if path.suffix == ".npy":
+            found = {"noise": torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float32))}
+        else:
+            from safetensors.torch import load_file
+
+            found = {k: v.float() for k, v in load_file(path).items()}
+    except Exception as error:  # safetensors has errors of its own, NumPy raises what it meets
+        raise Refusal(
+            field, f"{field}: {path.name!r} cannot be read as {' or '.join(ACCEPT)} ({type(error).__name__})."
+        ) from error
+    noise = found.get("noise")
+    if noise is None:
+        raise Refusal(
+            field, f"{field}: {path.name!r} holds no tensor named noise; it has {', '.join(found)}."
+        )
+    if noise.ndim == 3:
+        found = {k: v[None] for k, v in found.items()}
+        noise = found["noise"]
+    wanted = "N x " + " x ".join(map(str, shape))
+    if noise.ndim != 4 or tuple(noise.shape[1:]) != tuple(shape) or not len(noise):
+        raise Refusal(field, f"{field} must be of shape {wanted} for this model; got {tuple(noise.shape)}.")
+    for name, tensor in found.items():
+        if tensor.shape != noise.shape:
+            raise Refusal(
+                field, f"{field}: the tensor {name} must have the shape of noise; got {tuple(tensor.shape)}."
+            )
+        if not torch.isfinite(tensor).all():
+            raise Refusal(field, f"{field}: the tensor {name} holds numbers that are not finite.")
+    if bool((noise.flatten(1).norm(dim=1) == 0).any()):
+        raise Refusal(field, f"{field} must not be zero: its direction would be undefined.")
+    return found

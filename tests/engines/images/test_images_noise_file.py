@@ -1,0 +1,47 @@
+"""Noise files: what is written is read, and what is no noise is refused in a sentence."""
+
+import numpy as np
+import pytest
+import torch
+
+from engines.contract import Refusal
+from engines.images.noise_file import read_noise, write_noise
+
+SHAPE = (2, 4, 4)
+
+
+def test_written_is_read(tmp_path):
+    noise, momentum = torch.randn(3, *SHAPE), torch.randn(3, *SHAPE)
+    path = write_noise(tmp_path / "n.safetensors", {"noise": noise, "momentum": momentum}, {"model": "m"})
+    found = read_noise(path, SHAPE)
+    assert torch.equal(found["noise"], noise)
+    assert torch.equal(found["momentum"], momentum)
+
+
+def test_numpy_files_and_single_noises(tmp_path):
+    one = np.random.default_rng(0).standard_normal(SHAPE)
+    np.save(tmp_path / "n.npy", one)
+    assert read_noise(tmp_path / "n.npy", SHAPE)["noise"].shape == (1, *SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "words"),
+    [
+        ({"noise": torch.randn(1, 3, 4, 4)}, "must be of shape N x 2 x 4 x 4"),
+        ({"noise": torch.zeros(1, *SHAPE)}, "must not be zero"),
+        ({"noise": torch.full((1, *SHAPE), float("nan"))}, "not finite"),
+        ({"other": torch.randn(1, *SHAPE)}, "no tensor named noise"),
+        ({"noise": torch.randn(2, *SHAPE), "momentum": torch.randn(1, *SHAPE)}, "shape of noise"),
+    ],
+)
+def test_what_is_no_noise_is_refused(tmp_path, tensors, words):
+    path = write_noise(tmp_path / "n.safetensors", tensors, {})
+    with pytest.raises(Refusal, match=words):
+        read_noise(path, SHAPE)
+
+
+def test_a_file_of_another_kind(tmp_path):
+    path = tmp_path / "n.safetensors"
+    path.write_bytes(b"no tensors")
+    with pytest.raises(Refusal, match="cannot be read"):
+        read_noise(path, SHAPE)
