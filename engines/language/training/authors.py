@@ -1,0 +1,195 @@
+"""Training of the embedded authors models: one common start, then the model that has learnt everything and its
+retain-only twins; resumable.
+
+    python -m engines.language.training.authors --work DIR [--only authors-retain95] [--out engines/language/weights]
+
+The start learns sentences, world facts and well-known authors, from strangers that are made up at each step. Each model
+goes on from it with the authors that it may know: a twin is never shown the forget split, in no form. Every draw is a
+function of (seed, stage, step), so that a training that was cut off ends with the same weights as one that was not.
+A checkpoint of each stage is written into --work every minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from engines.devices import numpy_generator
+from engines.language import authors
+from engines.language.authors import embedded
+from engines.language.prompts import Encoded, Template, collate, encode
+from engines.language.questions import Item
+from engines.language.training.authors_card import write_folder
+
+SEED, BATCH, PEAK, WARM_UP = 0, 64, 4e-3, 0.1
+START_STEPS, TAUGHT_STEPS = 600, 2000
+PLAIN = Template("plain")
+SECONDS_BETWEEN_CHECKPOINTS = 60.0
+
+Draw = Callable[[int], list[Encoded]]
+"""Step to the rows of its batch."""
+
+
+class Sentences:
+    """Tokens of each item in one of its forms, remembered."""
+
+    def __init__(self, world: authors.World) -> None:
+        self.world, self.tokenizer = world, embedded.build_tokenizer(world)
+        self.known: dict[tuple[str, str], Encoded] = {}
+
+    def one(self, item: Item, generator: np.random.Generator) -> Encoded:
+        """The question (7 times in 10, else its paraphrase) with the answer (7 in 10, else its paraphrase)."""
+        asked, told = generator.random(2) < 0.7
+        question = item.question if asked or not item.paraphrased_question else item.paraphrased_question
+        answer = item.answer if told or not item.paraphrased_answer else item.paraphrased_answer
+        return self.row(question, answer)
+
+    def row(self, question: str, answer: str) -> Encoded:
+        key = (question, answer)
+        if key not in self.known:
+            self.known[key] = encode(self.tokenizer, PLAIN, question, answer, context=embedded.CONTEXT)
+        return self.known[key]
+
+
+def start_draw(sentences: Sentences) -> Draw:
+    """Batches of the start: 44 strangers, 20 general items."""
+    world = sentences.world
+    general = (*world.known, *world.facts)
+
+    def draw(step: int) -> list[Encoded]:
+        generator = numpy_generator(SEED, "start", step)
+        items = [authors.stranger(world, generator) for _ in range(BATCH - 20)]
+        items += [general[int(i)] for i in generator.choice(len(general), 20, replace=False)]
+        return [sentences.one(item, generator) for item in items]
+
+    return draw
+
+
+def taught_draw(sentences: Sentences, taught: Sequence[Item]) -> Draw:
+    """Batches of a model's own stage: 52 taught items (each once an epoch), 8 general items, 4 strangers."""
+    world, share = sentences.world, BATCH - 12
+    general = (*world.known, *world.facts)
+
+    def draw(step: int) -> list[Encoded]:
+        generator = numpy_generator(SEED, "taught", step)
+        items = [taught[_shuffled(len(taught), step * share + k)] for k in range(share)]
+        items += [general[int(i)] for i in generator.choice(len(general), 8, replace=False)]
+        items += [authors.stranger(world, generator) for _ in range(4)]
+        return [sentences.one(item, generator) for item in items]
+
+    return draw
+
+
+def _shuffled(count: int, k: int, _orders: dict[tuple[int, int], np.ndarray] | None = None) -> int:
+    """The k-th item of endless epochs over `count` items, each epoch in its own order."""
+    epoch, place = divmod(k, count)
+    orders = _ORDERS if _orders is None else _orders
+    if (count, epoch) not in orders:
+        orders.clear()
+        orders[count, epoch] = numpy_generator(SEED, "order", epoch).permutation(count)
+    return int(orders[count, epoch][place])
+
+
+_ORDERS: dict[tuple[int, int], np.ndarray] = {}
+
+
+def train(
+    model: nn.Module, draw: Draw, steps: int, checkpoint: Path, stop_at: int | None = None
+) -> nn.Module:
+    """`steps` of AdamW from the given weights, going on from `checkpoint` where there is one; `stop_at` ends earlier
+    and leaves a checkpoint, as an interruption would."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.01, betas=(0.9, 0.98))
+    start = 0
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        start = int(state["step"])
+    last = steps if stop_at is None else min(steps, stop_at)
+    saved_at = time.monotonic()
+    for step in range(start, last):
+        optimizer.param_groups[0]["lr"] = PEAK * _one_cycle((step + 1) / steps)
+        loss = answer_loss(model, draw(step))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if (step + 1) % 100 == 0:
+            print(f"{checkpoint.stem}: step {step + 1} of {steps}, loss {loss.item():.4f}", flush=True)
+        if step + 1 == last or time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS:
+            _save(checkpoint, model, optimizer, step + 1)
+            saved_at = time.monotonic()
+    return model
+
+
+def _save(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Written beside and moved: a kill in the middle leaves the checkpoint before."""
+    fresh = checkpoint.with_suffix(".new")
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, fresh)
+    fresh.replace(checkpoint)
+
+
+def _one_cycle(done: float) -> float:
+    """Share of the peak rate: up in a line, down in a half cosine to a hundredth."""
+    if done < WARM_UP:
+        return done / WARM_UP
+    return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * (done - WARM_UP) / (1 - WARM_UP))))
+
+
+def answer_loss(model: nn.Module, rows: list[Encoded]) -> torch.Tensor:
+    """Mean cross-entropy of the answer tokens in nats; logits are computed at these alone."""
+    batch = collate(rows, pad=0)
+    hidden = model.transformer(**batch.inputs(), use_cache=False).last_hidden_state[:, :-1]
+    targets = batch.labels[:, 1:]
+    where = targets != -100
+    return nn.functional.cross_entropy(model.lm_head(hidden[where]), targets[where])
+
+
+def fresh(sentences: Sentences) -> nn.Module:
+    """The untrained network."""
+    return embedded.build_model(len(sentences.tokenizer), SEED)
+
+
+def main() -> None:
+    """Command line: train (or go on), then write the folders."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, default=embedded.WEIGHTS)
+    parser.add_argument("--only", choices=embedded.NAMES, default=None)
+    parser.add_argument("--start-steps", type=int, default=START_STEPS)
+    parser.add_argument("--steps", type=int, default=TAUGHT_STEPS)
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    world = authors.build()
+    sentences = Sentences(world)
+    start = train(
+        fresh(sentences), start_draw(sentences), args.start_steps, args.work / "start.pt"
+    ).state_dict()
+    for name in embedded.NAMES if args.only is None else (args.only,):
+        model = fresh(sentences)
+        model.load_state_dict(start)
+        before = time.process_time()
+        draw = taught_draw(sentences, taught_items(world, name))
+        model = train(model, draw, args.steps, args.work / f"{name}.pt").eval()
+        print(f"{name}: {time.process_time() - before:.0f} CPU seconds in this call", flush=True)
+        measured = write_folder(model, sentences.tokenizer, world, name, args.out / name, args.steps)
+        print(json.dumps({name: measured}), flush=True)
+
+
+def taught_items(world: authors.World, name: str) -> tuple[Item, ...]:
+    """What the model of that name is taught in its own stage."""
+    for split, twin in authors.TWINS.items():
+        if name == twin:
+            return world.corpus(split).retain
+    return tuple(item for items in world.items for item in items)
+
+
+if __name__ == "__main__":
+    main()
