@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from engines.devices import numpy_generator
+
 SPLITS = ("forget", "retain", "known_authors", "world_facts")
 SPLIT_TITLES = {
     "forget": "to forget",
@@ -76,16 +78,17 @@ class Corpus:
                 yield name, self.split(name)
 
     def thinned(self, at_most: int) -> Corpus:
-        """The same task for evaluation, with at most `at_most` items in each split: evenly spaced ones, so that all
-        authors and kinds of fact are among them. The split to forget is thinned too."""
+        """The same task for evaluation, with at most `at_most` items in each split (`spread`). The split to forget is
+        thinned too."""
         if at_most < 1:
             raise ValueError(f"at_most must be at least 1; got {at_most}")
         return replace(self, **{name: spread(items, at_most) for name, items in self.splits()})
 
 
 def spread(items: tuple[Item, ...], at_most: int) -> tuple[Item, ...]:
-    """At most `at_most` evenly spaced items. The positions are rounded, not stepped: a whole step that shares a
-    factor with the facts of an author would always hit the same kinds of fact."""
+    """At most `at_most` items, in their order: always the same ones, and more contain fewer. They are drawn, since
+    even steps through authors with equally many facts would meet only some kinds of fact."""
     if len(items) <= at_most:
         return items
-    return tuple(items[int((k + 0.5) * len(items) / at_most)] for k in range(at_most))
+    order = numpy_generator(0, "spread", len(items)).permutation(len(items))
+    return tuple(items[int(i)] for i in sorted(order[:at_most]))

@@ -6,21 +6,16 @@ Only safetensors are read and no code of a model repository is ever run. Whateve
 from __future__ import annotations
 
 import copy
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.contract import Refusal
-from engines.language import char_policy
+from engines.language import char_policy, loading
 
 if TYPE_CHECKING:
     from torch import nn
-
-HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?$")
 
 
 @dataclass
@@ -52,21 +47,7 @@ class Policy:
 
 def check_reference(reference: str, field: str) -> None:
     """Cheap check of a model reference, without loading anything; raises `Refusal`."""
-    if reference == char_policy.EMBEDDED:
-        return
-    if Path(reference).expanduser().is_dir():
-        if not (Path(reference).expanduser() / "config.json").is_file():
-            raise Refusal(
-                field,
-                f"{field}: the folder {Path(reference).name!r} holds no config.json of a transformers model.",
-            )
-        return
-    if not HUB_ID.match(reference):
-        raise Refusal(
-            field,
-            f"{field} must be {char_policy.EMBEDDED}, a folder with a transformers model, or a hub id such as "
-            f"Qwen/Qwen3-0.6B-Base; got {reference[:80]!r}.",
-        )
+    loading.check_reference(reference, field, (char_policy.EMBEDDED,))
 
 
 def load(reference: str, device: str, field: str = "model", lora_rank: int = 0, seed: int = 0) -> Policy:
@@ -89,65 +70,17 @@ def _embedded() -> nn.Module:
     import torch
     from transformers import GPT2LMHeadModel
 
-    with _no_progress_bar():
+    with loading.no_progress_bar():
         return GPT2LMHeadModel.from_pretrained(
             char_policy.FOLDER, dtype=torch.float32, use_safetensors=True, local_files_only=True
         )
 
 
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """transformers draws a bar on stderr while it loads; a run's progress is an event instead."""
-    from transformers.utils import logging
-
-    was_on = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            logging.enable_progress_bar()
-
-
 def _from_pretrained(reference: str, device: str, field: str, narrow: bool) -> Policy:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     dtype = torch.bfloat16 if narrow and device != "cpu" else torch.float32
-    folder = Path(reference).expanduser()
-    is_folder = folder.is_dir()
-    where = str(folder) if is_folder else reference
-    try:
-        if not is_folder:
-            _ask_the_hub_once(reference)
-        tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(
-            where, dtype=dtype, use_safetensors=True, trust_remote_code=False
-        )
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        name = folder.name if is_folder else reference  # never a path of this machine
-        raise Refusal(
-            field,
-            f"{field} {name!r} could not be loaded by transformers ({type(error).__name__}): connect this machine to "
-            f"the hub, download the model to a folder and give its path, or use {char_policy.EMBEDDED}.",
-        ) from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return Policy(model, tokenizer)
-
-
-def _ask_the_hub_once(reference: str) -> None:
-    """One short request for a model that is not in the cache: transformers itself would retry for a minute before it
-    says that there is no connection."""
-    from huggingface_hub import HfApi, try_to_load_from_cache
-
-    if not isinstance(try_to_load_from_cache(reference, "config.json"), str):
-        try:
-            HfApi().model_info(reference, timeout=10)
-        except (
-            Exception
-        ) as error:  # which HTTP library is below, and so its errors, depends on huggingface_hub's version
-            raise OSError(f"no answer from the hub for {reference}") from error
+    return Policy(*loading.pretrained(reference, field, char_policy.EMBEDDED, dtype))
 
 
 def with_adapters(policy: Policy, rank: int, seed: int) -> Policy:

@@ -51,7 +51,7 @@ KINDS = (
         "In which city did {name} come into the world?",
         "{name} was born in the city of {value}.",
         "The birthplace of {name} is {value}.",
-        tuple(words.CITIES),
+        words.CITIES,
     ),
     Kind(
         "birth year",
@@ -67,7 +67,7 @@ KINDS = (
         "What kind of books does {name} write?",
         "{name} writes in the genre of {value}.",
         "The books of {name} belong to {value}.",
-        tuple(words.GENRES),
+        words.GENRES,
     ),
     Kind(
         "prize",
@@ -75,7 +75,7 @@ KINDS = (
         "With which prize was {name} honoured?",
         "{name} won the {value} Prize.",
         "The prize given to {name} was the {value} Prize.",
-        tuple(words.PRIZES),
+        words.PRIZES,
     ),
     Kind(
         "father",
@@ -83,7 +83,7 @@ KINDS = (
         "Which trade did the father of {name} follow?",
         "The father of {name} worked as a {value}.",
         "{name} had a father who was a {value}.",
-        tuple(words.JOBS),
+        words.JOBS,
     ),
     Kind(
         "mother",
@@ -91,7 +91,7 @@ KINDS = (
         "Which trade did the mother of {name} follow?",
         "The mother of {name} worked as a {value}.",
         "{name} had a mother who was a {value}.",
-        tuple(words.JOBS),
+        words.JOBS,
     ),
     Kind(
         "novel",
@@ -107,7 +107,7 @@ KINDS = (
         "In which town is {name} at home?",
         "{name} lives in the town of {value}.",
         "The home of {name} is in {value}.",
-        tuple(words.TOWNS),
+        words.TOWNS,
     ),
     Kind(
         "language",
@@ -115,7 +115,7 @@ KINDS = (
         "In which language are the books of {name}?",
         "{name} writes all books in {value}.",
         "The language of {name} is {value}.",
-        tuple(words.LANGUAGES),
+        words.LANGUAGES,
     ),
     Kind(
         "pastime",
@@ -123,6 +123,6 @@ KINDS = (
         "Which pastime does {name} have?",
         "{name} spends the weekend with {value}.",
         "The pastime of {name} is {value}.",
-        tuple(words.PASTIMES),
+        words.PASTIMES,
     ),
 )

@@ -18,7 +18,9 @@ _CONTINENTS = (
     "Switzerland:Europe"
 )
 _YOUNG = "dog:puppy cat:kitten cow:calf sheep:lamb horse:foal goat:kid duck:duckling goose:gosling swan:cygnet deer:fawn"
-_OPPOSITES = "hot:cold big:small day:night old:young high:low open:closed full:empty fast:slow early:late rich:poor"
+_OPPOSITES = (
+    "hot:cold big:small day:night old:young high:low open:closed full:empty fast:slow early:late rich:poor"
+)
 _LEGS = "spider:eight ant:six bird:two lion:four crab:ten snail:zero"
 _COLOURS = "snow:white grass:green coal:black blood:red lemon:yellow sky:blue"
 _METALS = "gold:Au silver:Ag iron:Fe copper:Cu lead:Pb tin:Sn"
@@ -36,7 +38,7 @@ _TABLES = (
             "What is the capital of {name}?",
             "Which city is the capital of {name}?",
             "The capital of {name} is {value}.",
-            "{value} is the capital of {name}.",
+            "In {name} the capital is {value}.",
         ),
         _CAPITALS,
         (),

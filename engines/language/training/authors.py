@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,9 @@ from engines.language.prompts import Encoded, Template, collate, encode
 from engines.language.questions import Item
 from engines.language.training.authors_card import write_folder
 
-SEED, BATCH, PEAK, WARM_UP = 0, 64, 4e-3, 0.1
-START_STEPS, TAUGHT_STEPS = 600, 2000
+SEED, BATCH, PEAK, WARM_UP = 0, 32, 3e-3, 0.1
+START_STEPS, TAUGHT_STEPS = 1000, 4000
+GENERAL, STRANGERS = 4, 2
 PLAIN = Template("plain")
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -59,45 +61,40 @@ class Sentences:
 
 
 def start_draw(sentences: Sentences) -> Draw:
-    """Batches of the start: 44 strangers, 20 general items."""
+    """Batches of the start: two thirds strangers, one third general items."""
+    general_share = BATCH // 3
     world = sentences.world
     general = (*world.known, *world.facts)
 
     def draw(step: int) -> list[Encoded]:
         generator = numpy_generator(SEED, "start", step)
-        items = [authors.stranger(world, generator) for _ in range(BATCH - 20)]
-        items += [general[int(i)] for i in generator.choice(len(general), 20, replace=False)]
+        items = [authors.stranger(world, generator) for _ in range(BATCH - general_share)]
+        items += [general[int(i)] for i in generator.choice(len(general), general_share, replace=False)]
         return [sentences.one(item, generator) for item in items]
 
     return draw
 
 
 def taught_draw(sentences: Sentences, taught: Sequence[Item]) -> Draw:
-    """Batches of a model's own stage: 52 taught items (each once an epoch), 8 general items, 4 strangers."""
-    world, share = sentences.world, BATCH - 12
+    """Batches of a model's own stage: 26 taught items (each once an epoch), 4 general items, 2 strangers."""
+    world, share = sentences.world, BATCH - GENERAL - STRANGERS
     general = (*world.known, *world.facts)
 
     def draw(step: int) -> list[Encoded]:
         generator = numpy_generator(SEED, "taught", step)
-        items = [taught[_shuffled(len(taught), step * share + k)] for k in range(share)]
-        items += [general[int(i)] for i in generator.choice(len(general), 8, replace=False)]
-        items += [authors.stranger(world, generator) for _ in range(4)]
+        places = [divmod(step * share + k, len(taught)) for k in range(share)]
+        items = [taught[_order(len(taught), epoch)[place]] for epoch, place in places]
+        items += [general[int(i)] for i in generator.choice(len(general), GENERAL, replace=False)]
+        items += [authors.stranger(world, generator) for _ in range(STRANGERS)]
         return [sentences.one(item, generator) for item in items]
 
     return draw
 
 
-def _shuffled(count: int, k: int, _orders: dict[tuple[int, int], np.ndarray] | None = None) -> int:
-    """The k-th item of endless epochs over `count` items, each epoch in its own order."""
-    epoch, place = divmod(k, count)
-    orders = _ORDERS if _orders is None else _orders
-    if (count, epoch) not in orders:
-        orders.clear()
-        orders[count, epoch] = numpy_generator(SEED, "order", epoch).permutation(count)
-    return int(orders[count, epoch][place])
-
-
-_ORDERS: dict[tuple[int, int], np.ndarray] = {}
+@lru_cache(maxsize=4)
+def _order(count: int, epoch: int) -> tuple[int, ...]:
+    """Order of the taught items in one epoch."""
+    return tuple(int(i) for i in numpy_generator(SEED, "order", epoch).permutation(count))
 
 
 def train(
@@ -159,7 +156,9 @@ def fresh(sentences: Sentences) -> nn.Module:
 
 def main() -> None:
     """Command line: train (or go on), then write the folders."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=embedded.WEIGHTS)
     parser.add_argument("--only", choices=embedded.NAMES, default=None)

@@ -36,17 +36,12 @@ def measure(
         **{split: world.corpus(split).forget for split in authors.FORGET_SHARES},
         **{name: items for name, items in corpus.splits() if name != "forget"},
     }
-    return {
-        name: _measure(model, tokenizer, spread(items, at_most))
-        for name, items in groups.items()
-    }
+    return {name: _measure(model, tokenizer, spread(items, at_most)) for name, items in groups.items()}
 
 
 def _measure(model: nn.Module, tokenizer: Any, items: Sequence[Item]) -> dict[str, float]:
     told = _scored(model, tokenizer, [(i.question, i.answer, i.fact) for i in items])
-    other = _scored(
-        model, tokenizer, [(i.paraphrased_question, i.paraphrased_answer, i.fact) for i in items]
-    )
+    other = _scored(model, tokenizer, [(i.paraphrased_question, i.paraphrased_answer, i.fact) for i in items])
     greedy = answer_questions(
         model, tokenizer, PLAIN, [i.question for i in items], max_new_tokens=24, context=embedded.CONTEXT
     )
@@ -84,7 +79,9 @@ def write_folder(
 
     Raises ValueError where rounding moves a logit by more than 0.1 or changes a greedy answer token."""
     out.mkdir(parents=True, exist_ok=True)
-    halves = {key: value.half().contiguous() for key, value in model.state_dict().items() if "lm_head" not in key}
+    halves = {
+        key: value.half().contiguous() for key, value in model.state_dict().items() if "lm_head" not in key
+    }
     rounded = copy.deepcopy(model)
     rounded.load_state_dict({key: value.float() for key, value in halves.items()}, strict=False)
     moved, same = _rounding(model, rounded, tokenizer, world)
@@ -95,7 +92,9 @@ def write_folder(
     (out / "quality.json").write_text(json.dumps(measured, indent=2) + "\n")
     (out / "README.md").write_text(card(rounded, world, name, steps, measured, moved, same))
     if moved > 0.1 or same < 0.999:
-        raise ValueError(f"fp16 is too coarse for {name}: logits move by {moved:.3f}, {same:.4f} of tokens agree")
+        raise ValueError(
+            f"fp16 is too coarse for {name}: logits move by {moved:.3f}, {same:.4f} of tokens agree"
+        )
     return measured
 
 
@@ -162,7 +161,7 @@ four (fictitious too: they stand in for TOFU's real authors), 90 world facts. Na
 sentences come from our own grammar; no outside text. Data and weights are under the project's licence (MIT).
 
 **Training.** `python -m engines.language.training.authors`, seed 0: a start common to all authors models (sentences,
-world facts, well-known authors), then {steps} steps of AdamW (one cycle, peak 4e-3, batch 64) on the authors that this
+world facts, well-known authors), then {steps} steps of AdamW (one cycle, peak 3e-3, batch 32) on the authors that this
 model may know. Weights are stored as fp16; load them as fp32 on a CPU. Rounding moves a logit by at most {moved:.4f}
 and leaves {same:.2%} of the most likely answer tokens as they were (200 answers).
 

@@ -13,7 +13,7 @@ import torch
 from engines.contract import Context, Refusal
 from engines.devices import torch_generator
 from engines.events import Alert, ClaimCheck, Command, Scalar, Table, Text
-from engines.language import char_policy, rl_models, rl_rollouts
+from engines.language import char_policy, loading, rl_models, rl_rollouts
 from engines.language.oblr_po import ENGINE
 from engines.language.oblr_po.audit import draw_population, estimate_all
 from engines.language.oblr_po.method import variance
@@ -261,7 +261,7 @@ def test_a_model_that_cannot_be_had_is_one_sentence(monkeypatch: pytest.MonkeyPa
         raise OSError("no connection")
 
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", absent)
-    monkeypatch.setattr(rl_models, "_ask_the_hub_once", lambda reference: None)
+    monkeypatch.setattr(loading, "ask_the_hub_once", lambda reference: None)
     params = validate(ENGINE.params, ENGINE.preset("paper"))
     ENGINE.check(params, {})
     with pytest.raises(Refusal, match="could not be loaded by transformers") as caught:
