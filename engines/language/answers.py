@@ -141,5 +141,17 @@ def positions(model: nn.Module, tokenizer: Any, row: Encoded, top: int = 5) -> l
     return found
 
 
+@torch.no_grad()
+def next_tokens(
+    model: nn.Module, tokenizer: Any, prompt: Sequence[int], top: int = 5
+) -> tuple[NextToken, ...]:
+    """The most likely tokens after a prompt, in falling order."""
+    device = next(model.parameters()).device
+    logits = model(input_ids=torch.tensor([list(prompt)], device=device), use_cache=False).logits[0, -1]
+    chances = logits.float().softmax(0).cpu()
+    best = chances.topk(min(top, len(chances))).indices.tolist()
+    return tuple(_named(tokenizer, i, chances) for i in best)
+
+
 def _named(tokenizer: Any, token: int, chances: Tensor) -> NextToken:
     return NextToken(tokenizer.decode([token]), int(token), float(chances[token]))

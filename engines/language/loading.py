@@ -93,7 +93,7 @@ def check_reference(
         return
     names = ", ".join(embedded_names)
     folder = Path(reference).expanduser()
-    if folder.is_dir():
+    if reference and folder.is_dir():
         _check_folder(folder, field)
     elif reference.startswith(("/", ".", "~")) or "\\" in reference or reference.count("/") > 1:
         raise Refusal(
@@ -149,6 +149,7 @@ def pretrained(reference: str, field: str, instead: str, dtype: Any = None) -> t
 
     `dtype` (torch.float32 where None); `instead` names an embedded model to fall back on, for the sentence."""
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = Path(reference).expanduser()
@@ -163,7 +164,7 @@ def pretrained(reference: str, field: str, instead: str, dtype: Any = None) -> t
             model = AutoModelForCausalLM.from_pretrained(
                 where, dtype=dtype or torch.float32, use_safetensors=True, trust_remote_code=False
             )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise Refusal(field, f"{field} {name!r} {_why(error)}, or use {instead}.") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
