@@ -67,14 +67,16 @@ def knob(
     demo_max: float | None = None,
     accept: tuple[str, ...] = (),
     own_machine_only: bool = False,
+    demo_allowed: tuple[str, ...] = (),
 ) -> Any:
     """Declare one parameter.
 
     `title` is its label, `help` one line with the range in words, `unit` what it is counted in. Every number
     needs bounds on both sides. `advanced` fields go into the accordion under the heading `group`. `labels`
     gives the words shown for the values of a `Literal`; `suggestions` the values offered beside free text;
-    `log` a logarithmic slider; `demo_max` the ceiling on a hosted demo; `accept` the endings of an `Upload`; `own_machine_only` a field that
-    can name code or a folder: on a hosted demo it keeps its default.
+    `log` a logarithmic slider; `demo_max` the ceiling on a hosted demo; `accept` the endings of an
+    `Upload`; `own_machine_only` a field that can name code, a folder or a model of the hub: on a hosted demo it keeps
+    its default or takes one of `demo_allowed` (whoever runs the demo can allow more).
     """
     extra: dict[str, Any] = {
         "unit": unit,
@@ -88,6 +90,7 @@ def knob(
         "demo_max": demo_max,
         "accept": list(accept),
         "own_machine_only": own_machine_only,
+        "demo_allowed": list(demo_allowed),
     }
     return Field(
         default,

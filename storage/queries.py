@@ -70,7 +70,13 @@ def _conditions(query: RunQuery) -> list[ColumnElement[bool]]:
         conditions.append(RUN.c.engine.in_(query.engines))
     if query.statuses:
         conditions.append(RUN.c.status.in_([Status.named(status) for status in query.statuses]))
-    for name in ("owner", "parent_id", "preset", "seed"):
+    if query.owner is not None:
+        own = RUN.c.owner == query.owner
+        if query.shared is not None:
+            owner, tag = query.shared
+            own = or_(own, and_(RUN.c.owner == owner, _tagged(TAG.c.tag == tag)))
+        conditions.append(own)
+    for name in ("parent_id", "preset", "seed"):
         if (value := getattr(query, name)) is not None:
             conditions.append(RUN.c[name] == value)
     for tag in query.tags:

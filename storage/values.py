@@ -26,6 +26,8 @@ class RunQuery:
     tags: Sequence[str] = ()
     text: str = ""
     owner: str | None = None
+    shared: tuple[str, str] | None = None
+    """(owner, tag): besides `owner`'s runs also those of this owner with this tag."""
     parent_id: str | None = None
     preset: str | None = None
     seed: int | None = None

@@ -15,8 +15,8 @@ from typing import Any
 import gradio as gr
 
 from storage import RunQuery, Status
-from ui import visitors
 from ui.live_words import ordinal
+from ui.visitors import House
 from workbench import documents
 from workbench.errors import WorkbenchError
 from workbench.runs import Workbench
@@ -24,7 +24,6 @@ from workbench.runs import Workbench
 MAX_LISTED = 500
 MAX_BUCKETS = 1000
 FORMATS = ("zip", "json", "csv", "parquet")
-OwnerOf = Callable[[Any], str]
 
 
 @contextmanager
@@ -36,15 +35,16 @@ def clear_errors() -> Iterator[None]:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def build(workbench: Workbench, owner_of: OwnerOf, *, demo: bool = False) -> None:
+def build(workbench: Workbench, house: House) -> None:
     """Declare the endpoints inside the Blocks at hand."""
-    functions = (*_running(workbench, owner_of, demo), *_reading(workbench, owner_of, demo))
+    functions = (*_running(workbench, house), *_reading(workbench, house))
     for function in functions:
         gr.api(function, api_name=function.__name__, concurrency_limit=4)
 
 
-def _running(workbench: Workbench, owner_of: OwnerOf, demo: bool) -> tuple[Callable[..., Any], ...]:
+def _running(workbench: Workbench, house: House) -> tuple[Callable[..., Any], ...]:
     """What starts and stops runs."""
+    access = house.access
 
     def start_run(engine: str, values: dict, preset: str, seed: int, request: gr.Request) -> dict:
         """Record a run and start it; answers its row at once, with the id to follow it by.
@@ -58,16 +58,10 @@ def _running(workbench: Workbench, owner_of: OwnerOf, demo: bool) -> tuple[Calla
         Returns:
             The run: id, engine, status, params, seed and the rest of its row.
         """
-        from ui.page import within_demo
-
+        viewer = house.viewer(request)
         with clear_errors():
-            if demo:
-                within_demo(workbench.catalog.engine(engine), values or {})
-                visitors.check_allowance(workbench, owner_of(request))
-            run = workbench.submit(
-                engine, values or {}, preset=preset or "default", seed=seed, owner=owner_of(request)
-            )
-        return documents.run_object(run)
+            run = access.submit(viewer, engine, values or {}, preset=preset or "default", seed=seed)
+        return access.shown(viewer, documents.run_object(run))
 
     def cancel_run(run_id: str, request: gr.Request) -> dict:
         """Ask a run to stop. It keeps everything that it has recorded.
@@ -79,17 +73,17 @@ def _running(workbench: Workbench, owner_of: OwnerOf, demo: bool) -> tuple[Calla
             The run's row as it is now; a running one becomes cancelled at its next step.
         """
         with clear_errors():
-            run = workbench.run(run_id)
-            if demo and run.owner != owner_of(request):
-                raise gr.Error("Only who started a run can stop it.", print_exception=False)
+            viewer = house.viewer(request)
+            access.require_change(viewer, workbench.run(run_id), "stop")
             workbench.cancel(run_id)
-            return documents.run_object(workbench.run(run_id))
+            return access.shown(viewer, documents.run_object(workbench.run(run_id)))
 
     return start_run, cancel_run
 
 
-def _reading(workbench: Workbench, owner_of: OwnerOf, demo: bool) -> tuple[Callable[..., Any], ...]:
+def _reading(workbench: Workbench, house: House) -> tuple[Callable[..., Any], ...]:
     """What reads runs and engines."""
+    access = house.access
 
     def run_status(run_id: str) -> dict:
         """Where a run stands.
@@ -145,13 +139,14 @@ def _reading(workbench: Workbench, owner_of: OwnerOf, demo: bool) -> tuple[Calla
         query = RunQuery(
             engines=(engine,) if engine else (),
             statuses=(Status(status),) if status else (),
-            owner=owner_of(request) if demo else None,
             limit=max(1, min(int(limit), MAX_LISTED)),
         )
+        viewer = house.viewer(request)
         with clear_errors():
-            return [documents.row_object(row) for row in workbench.runs(query).rows]
+            rows = workbench.runs(access.listed(viewer, query)).rows
+            return [access.shown(viewer, documents.row_object(row)) for row in rows]
 
-    def show_run(run_id: str) -> dict:
+    def show_run(run_id: str, request: gr.Request) -> dict:
         """All of a run but the points of its curves.
 
         Args:
@@ -161,7 +156,7 @@ def _reading(workbench: Workbench, owner_of: OwnerOf, demo: bool) -> tuple[Calla
             The same document as `workbench show ID --json`: run, series, claims, artifacts, tables, alerts.
         """
         with clear_errors():
-            return documents.run_document(workbench.record(run_id))
+            return access.shown(house.viewer(request), documents.run_document(workbench.record(run_id)))
 
     def export_run(run_id: str, format: str) -> dict:
         """Where a run can be downloaded.

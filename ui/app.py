@@ -13,26 +13,31 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from engines.contract import FAMILIES, Engine
-from ui import api, engine_tab, home, serving, theme, visitors
+from ui import api, engine_tab, home, serving, theme
 from ui.address import Target
+from ui.guard import Guard
 from ui.page import Answer, Page, numbered
+from ui.visitors import House, VisitorCookie
+from workbench.demo_limits import DemoLimits
 from workbench.runs import Workbench
 
+MAX_WAITING = 200
+"""Calls of programs that wait for their turn; one more is refused politely."""
 TICK_S = 0.7
 """Between two looks at the store while something runs."""
 SUN = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.2" stroke-width="1.4"/><path d="M8 2.8a5.2 5.2 0 0 1 0 10.4z"/></svg>'
 
 
-def build(workbench: Workbench, *, demo: bool = False) -> gr.Blocks:
-    """The whole page as Blocks; nothing is served and nothing runs yet."""
-    page = Page(workbench, demo=demo)
-    owner_of = visitors.visitor if demo else visitors.local
+def build(workbench: Workbench, house: House | None = None) -> gr.Blocks:
+    """The whole page as Blocks; nothing is served and nothing runs yet. Without a house it is one's own."""
+    house = house or House.own(workbench)
+    page = Page(workbench, house.access)
     with gr.Blocks(title="Paper Workbench", analytics_enabled=False, fill_width=True) as blocks:
         wire, ear = _wire(), _ear()
         timer = gr.Timer(TICK_S, active=False)
-        tabs, inner = _layout(page, workbench, demo)
-        _events(page, owner_of, blocks, wire, ear, timer, tabs, inner)
-        api.build(workbench, owner_of, demo=demo)
+        tabs, inner = _layout(page, workbench, house.is_demo)
+        _events(page, house.viewer, blocks, wire, ear, timer, tabs, inner)
+        api.build(workbench, house)
     return blocks
 
 
@@ -42,18 +47,20 @@ def serve(
     host: str = "127.0.0.1",
     port: int | None = 7860,
     share: bool = False,
-    demo: bool = False,
+    limits: DemoLimits | None = None,
     announce: Callable[[str], None] = print,
 ) -> None:
     """Serve the page until the process is asked to end (Ctrl+C, SIGTERM); says its address once it answers.
 
-    With `port` None the first free one from 7860 on is taken; `share` opens Gradio's tunnel."""
-    blocks = build(workbench, demo=demo)
+    With `port` None the first free one from 7860 on is taken; `share` opens Gradio's tunnel. With `limits` the page
+    is a demo for guests."""
+    house = House.own(workbench) if limits is None else House.for_guests(workbench, limits)
+    blocks = build(workbench, house)
     workbench.look_around()
     stopping = threading.Event()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda number, stack: stopping.set())
-    _, local_url, share_url = launch(blocks, workbench, host=host, port=port, share=share, demo=demo)
+    _, local_url, share_url = launch(blocks, workbench, host=host, port=port, share=share, house=house)
     announce(f"Paper Workbench: {share_url or local_url}")
     try:
         stopping.wait()
@@ -70,10 +77,11 @@ def launch(
     host: str = "127.0.0.1",
     port: int | None = None,
     share: bool = False,
-    demo: bool = False,
+    house: House | None = None,
 ) -> tuple[Any, str, str | None]:
     """Start serving in a thread: the FastAPI app, the local address, the shared one."""
-    blocks.queue(default_concurrency_limit=8)
+    house = house or House.own(workbench)
+    blocks.queue(default_concurrency_limit=8, max_size=MAX_WAITING, api_open=False)
     return blocks.launch(
         server_name=host,
         server_port=port,
@@ -87,28 +95,31 @@ def launch(
         pwa=False,
         ssr_mode=False,
         favicon_path=str(theme.STATIC / "icon.svg"),
-        max_file_size=serving.MAX_UPLOAD_BYTES[demo],
-        app_kwargs=_app_options(workbench, demo),
+        max_file_size=house.access.max_upload_bytes,
+        app_kwargs=_app_options(workbench, house),
         theme=theme.theme(),
         head=theme.head(),
     )
 
 
-def routes(workbench: Workbench, *, demo: bool = False) -> list[Route]:
+def routes(workbench: Workbench, house: House | None = None) -> list[Route]:
     """Our own addresses under wb/: files, artifacts, uploads, and what the Library exports."""
-    found = serving.routes(workbench, demo=demo)
+    house = house or House.own(workbench)
+    found = serving.routes(workbench, house)
+    if house.login is not None:
+        found += house.login.routes()
     if importlib.util.find_spec("ui.library") is not None:
         from ui import library
 
-        found += library.routes(workbench, visitors.visitor if demo else visitors.local)
+        found += library.routes(workbench, house)
     return found
 
 
-def _app_options(workbench: Workbench, demo: bool) -> dict[str, Any]:
-    """Our routes, and on a demo the cookie that tells visitors apart."""
-    options: dict[str, Any] = {"routes": routes(workbench, demo=demo)}
-    if demo:
-        options["middleware"] = [Middleware(visitors.VisitorCookie)]
+def _app_options(workbench: Workbench, house: House) -> dict[str, Any]:
+    """Our routes, and on a demo the cookie that tells guests apart and the guard at the door."""
+    options: dict[str, Any] = {"routes": routes(workbench, house)}
+    if house.is_demo:
+        options["middleware"] = [Middleware(Guard), Middleware(VisitorCookie)]
     return options
 
 
@@ -221,8 +232,8 @@ def _events(
         answer.messages.append({"kind": "arrived"})
         return [numbered(answer), _timer(answer), *_places(answer, workbench_family(page), inner)]
 
-    def tick(followed: Any) -> list[Any]:
-        answer = page.tick(followed)
+    def tick(followed: Any, request: gr.Request) -> list[Any]:
+        answer = page.tick(followed, owner_of(request))
         return [
             {**numbered(answer), "live": answer.messages, "active": bool(answer.timer)},
             _timer(answer, keep=True),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 
@@ -32,12 +32,14 @@ class Latest:
     """Contender and values of the headline quantity, for runs without a picture."""
 
 
-def latest(workbench: Workbench, owner: str | None = None) -> dict[str, Latest]:
-    """The last finished run of each engine that has one."""
+def latest(
+    workbench: Workbench, listed: Callable[[RunQuery], RunQuery] = lambda query: query
+) -> dict[str, Latest]:
+    """The last finished run of each engine that has one, of those that the reader's lists may show."""
     found = {}
     for engine in workbench.catalog.engines.values():
-        query = RunQuery(engines=(engine.key,), statuses=(Status.finished,), owner=owner, limit=1)
-        rows = workbench.runs(query).rows
+        query = RunQuery(engines=(engine.key,), statuses=(Status.finished,), limit=1)
+        rows = workbench.runs(listed(query)).rows
         if rows:
             curves = () if rows[0].thumbnail else _curves(workbench, engine, rows[0].run.id)
             found[engine.key] = Latest(rows[0], curves)

@@ -13,6 +13,7 @@ from engines.contract import Engine
 from storage import Changes, Record, RunQuery, Status
 from ui import live_parts, live_pictures, live_stage, live_status
 from ui.views import FigureSpec, View
+from workbench.access import NOBODY
 from workbench.recorder import TRACEBACK
 from workbench.runs import Workbench
 
@@ -20,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 
 def patch(
-    workbench: Workbench, engine: Engine, view: View, run_id: str, since: int, *, demo: bool = False
+    workbench: Workbench, engine: Engine, view: View, run_id: str, since: int, *, guest: str | None = None
 ) -> dict[str, Any]:
-    """The message for the engine's stage. `since` is the version that the page has, 0 for none. The
-    visitors of a demo are not shown tracebacks.
+    """The message for the engine's stage. `since` is the version that the page has, 0 for none. `guest` is
+    the guest of a demo who looks: none is shown a traceback, or what else the run's owner has.
 
     Raises UnknownRun."""
     # The run's row is read before its changes: should it end in between, the end is told by the next patch,
@@ -39,33 +40,36 @@ def patch(
         "since": since,
         "version": changes.version,
         "over": is_over,
-        "status": _status(workbench, engine, record),
+        "status": _status(workbench, engine, record, guest),
         "notice": html,
         "tone": tone,
     }
     if since == 0 or changes:
-        message.update(_parts(record, view, changes, every=since == 0, demo=demo))
+        message.update(_parts(record, view, changes, every=since == 0, guest=guest))
     if since == 0 or changes.claims or is_over:
         message["claims"] = live_parts.claims(engine.claims, record.claims(), is_over=is_over)
     return message
 
 
-def _status(workbench: Workbench, engine: Engine, record: Record) -> dict[str, Any]:
+def _status(workbench: Workbench, engine: Engine, record: Record, guest: str | None) -> dict[str, Any]:
     run = record.run
     state = Status(run.status)
     position = workbench.store.queue_position(run.id) if state is Status.queued else None
-    other = compared_run(workbench, record) if state.is_over else ""
+    other = compared_run(workbench, record, guest) if state.is_over else ""
     return live_status.status_line(run, position=position, other=other, asks=engine.actions)
 
 
-def compared_run(workbench: Workbench, record: Record) -> str:
-    """The newest other finished run of the same engine and owner, empty where there is none."""
-    run = record.run
-    query = RunQuery(engines=(run.engine,), statuses=(Status.finished,), owner=run.owner, limit=2)
+def compared_run(workbench: Workbench, record: Record, guest: str | None = None) -> str:
+    """The newest other finished run of the same engine and owner (for a guest: of the guest's own), empty where
+    there is none."""
+    run, owner = record.run, record.run.owner
+    if guest is not None:
+        owner = "" if guest == NOBODY else guest
+    query = RunQuery(engines=(run.engine,), statuses=(Status.finished,), owner=owner, limit=2)
     return next((row.run.id for row in workbench.runs(query).rows if row.run.id != run.id), "")
 
 
-def _parts(record: Record, view: View, changes: Changes, *, every: bool, demo: bool) -> dict[str, Any]:
+def _parts(record: Record, view: View, changes: Changes, *, every: bool, guest: str | None) -> dict[str, Any]:
     specs = view.specs(record.run.params, record)
     parts: dict[str, Any] = {"figures": _figures(specs, record, changes, every)}
     if every or (view.found is not None and (changes.series or changes.arrays)):
@@ -77,7 +81,7 @@ def _parts(record: Record, view: View, changes: Changes, *, every: bool, demo: b
         found = record.tables()
         parts["tables"] = live_parts.tables(found, view.table_names(found))
     if every or changes.texts:
-        parts["texts"] = live_parts.texts(_texts(record, demo))
+        parts["texts"] = live_parts.texts(_texts(record, guest))
     if every or changes.alerts:
         parts["alerts"] = live_parts.alerts(record.alerts())
     if every or changes.files:
@@ -85,8 +89,9 @@ def _parts(record: Record, view: View, changes: Changes, *, every: bool, demo: b
     return parts
 
 
-def _texts(record: Record, demo: bool) -> dict[str, str]:
-    return {name: text for name, text in record.texts().items() if not (demo and name == TRACEBACK)}
+def _texts(record: Record, guest: str | None) -> dict[str, str]:
+    shown = record.texts()
+    return shown if guest is None else {name: text for name, text in shown.items() if name != TRACEBACK}
 
 
 def _figures(specs: Sequence[FigureSpec], record: Record, changes: Changes, every: bool) -> Mapping[str, Any]:

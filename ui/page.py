@@ -12,11 +12,12 @@ from typing import Any
 
 from engines.contract import Engine
 from engines.validation import FieldError
-from ui import address, form, home, live, visitors
+from ui import address, form, home, live
 from ui.address import Target
 from ui.form_fields import plain, preset_values, read_values
 from ui.views import View, view_for
-from workbench.errors import InvalidParams, UnknownEngine, UnknownRun, UsageError, WorkbenchError
+from workbench.access import OWNER, Access
+from workbench.errors import InvalidParams, UnknownEngine, UnknownRun, WorkbenchError
 from workbench.runs import Workbench
 
 Message = dict[str, Any]
@@ -35,9 +36,9 @@ class Answer:
 class Page:
     """The handlers of one served page. Holds no state of a reader: what a page shows, it tells."""
 
-    def __init__(self, workbench: Workbench, *, demo: bool = False) -> None:
+    def __init__(self, workbench: Workbench, access: Access | None = None) -> None:
         self.workbench = workbench
-        self.demo = demo
+        self.access = access or Access(workbench)
         self.view: Callable[[str], View] = cache(lambda key: view_for(key, workbench.catalog))
         self.acts: Mapping[str, Callable[[Mapping[str, Any], str], Answer]] = {
             "run": self.run,
@@ -57,21 +58,19 @@ class Page:
         """Record a run and hand it over; invalid settings are answered at their fields and nothing is made."""
         engine = self.workbench.catalog.engine(str(asked.get("engine")))
         try:
-            if self.demo:
-                visitors.check_allowance(self.workbench, owner)
-            made = self.workbench.submit(
+            made = self.access.submit(
+                owner,
                 engine.key,
-                self._values(engine, asked),
+                read_values(engine.params, _mapping(asked.get("values"))),
                 preset=str(asked.get("preset") or "default"),
                 seed=_seed(asked.get("seed")),
-                owner=owner,
                 parent_id=asked.get("parent") or None,
             )
         except InvalidParams as error:
             return Answer([_errors(engine, error)])
         except WorkbenchError as error:
             return Answer([_errors(engine, InvalidParams([FieldError("", None, str(error))]))])
-        message = live.patch(self.workbench, engine, self.view(engine.key), made.id, 0, demo=self.demo)
+        message = self._patch(made.id, 0, owner)
         return Answer(
             [{"kind": "errors", "engine": engine.key, "errors": {}}, message], timer=not message["over"]
         )
@@ -81,9 +80,8 @@ class Page:
         engine = self.workbench.catalog.engine(str(asked.get("engine")))
         errors: Mapping[str, str] = {}
         try:
-            self.workbench.validate(
-                engine.key, self._values(engine, asked), str(asked.get("preset") or "default")
-            )
+            values = read_values(engine.params, _mapping(asked.get("values")))
+            self.access.validate(owner, engine.key, values, str(asked.get("preset") or "default"))
             _seed(asked.get("seed"))
         except InvalidParams as error:
             errors = _errors(engine, error)["errors"]
@@ -109,40 +107,33 @@ class Page:
         html = form.command_markup(self.workbench.command_line(subject), self.workbench.python_code(subject))
         return Answer([{"kind": "command", "html": html}])
 
-    def _values(self, engine: Engine, asked: Mapping[str, Any]) -> dict[str, Any]:
-        values = read_values(engine.params, _mapping(asked.get("values")))
-        if self.demo:
-            within_demo(engine, values)
-        return values
-
     # Runs
 
     def stop(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """Ask a run to stop; it keeps everything so far."""
         run = self.workbench.run(str(asked.get("run")))
-        if self.demo and run.owner != owner:
-            raise UsageError("Only who started a run can stop it.")
+        self.access.require_change(owner, run, "stop")
         self.workbench.cancel(run.id)
         return self.follow(asked, owner)
 
     def ask(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """Ask a run under way for something that its engine can do between two steps."""
         run = self.workbench.run(str(asked.get("run")))
-        if self.demo and run.owner != owner:
-            raise UsageError("Only who started a run can ask it for something.")
+        self.access.require_change(owner, run, "ask")
         self.workbench.ask(run.id, str(asked.get("what")))
         words = "Asked. The run answers at its next step."
         return Answer([{"kind": "notice", "engine": run.engine, "html": f"<p>{words}</p>"}])
 
     def follow(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """What is new of a run since the version that the page has."""
-        message = self._patch(str(asked.get("run")), _version(asked.get("since")))
+        message = self._patch(str(asked.get("run")), _version(asked.get("since")), owner)
         return Answer([message], timer=not message["over"])
 
-    def _patch(self, run_id: str, since: int) -> Message:
+    def _patch(self, run_id: str, since: int, viewer: str) -> Message:
         run = self.workbench.run(run_id)
         engine = self.workbench.catalog.engine(run.engine)
-        return live.patch(self.workbench, engine, self.view(engine.key), run_id, since, demo=self.demo)
+        guest = viewer if self.access.is_guest(viewer) else None
+        return live.patch(self.workbench, engine, self.view(engine.key), run_id, since, guest=guest)
 
     def reopen(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """The settings of a run back into the form."""
@@ -168,7 +159,7 @@ class Page:
 
     def home(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """The cards with their last runs."""
-        shown = home.latest(self.workbench, owner if self.demo else None)
+        shown = home.latest(self.workbench, lambda query: self.access.listed(owner, query))
         return Answer([{"kind": "home", "html": home.markup(self.workbench, shown)}])
 
     # The three ways in
@@ -201,7 +192,7 @@ class Page:
     def _go(self, target: Target, owner: str) -> Answer:
         if target.kind == "run":
             run = self.workbench.run(target.run)
-            message = self._patch(run.id, 0)
+            message = self._patch(run.id, 0, owner)
             place = Target("engine", engine=run.engine)
             return Answer(
                 [self._filled(run.id, as_fork=False), message], timer=not message["over"], place=place
@@ -221,13 +212,13 @@ class Page:
             messages.insert(0, {"kind": "detach", "engine": engine.key})
         return Answer(messages, place=target)
 
-    def tick(self, followed: Any) -> Answer:
+    def tick(self, followed: Any, viewer: str = OWNER) -> Answer:
         """What is new of the runs that the page shows; the timer stops once all of them are over."""
         asked = [_mapping(one) for one in followed[:MAX_FOLLOWED]] if isinstance(followed, list) else []
         messages = []
         for one in asked:
             try:
-                messages.append(self._patch(str(one.get("run")), _version(one.get("since"))))
+                messages.append(self._patch(str(one.get("run")), _version(one.get("since")), viewer))
             except UnknownRun as error:
                 engine = str(one.get("engine"))
                 notice = f"<p>{escape(str(error))} It was deleted meanwhile.</p>"
@@ -261,27 +252,6 @@ def _given(engine: Engine, filled: Mapping[str, Any]) -> Message:
         },
         "seed": seed if isinstance(seed, int) else None,
     }
-
-
-def within_demo(engine: Engine, values: Mapping[str, Any]) -> None:
-    """Refuse what is above a field's ceiling on a hosted demo, and what could name code or folders of the server."""
-    errors = []
-    for name, info in engine.params.model_fields.items():
-        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        ceiling = extra.get("demo_max")
-        if extra.get("own_machine_only") and values.get(name, info.default) != info.default:
-            sentence = f"{name} is as it is on this demo. Install the workbench to choose another."
-            errors.append(FieldError(name, values[name], sentence))
-            continue
-        try:
-            too_much = ceiling is not None and float(values.get(name, 0)) > float(ceiling)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
-            continue  # no number at all: the params model says so
-        if too_much:
-            sentence = f"{name} must be at most {ceiling:g} on this demo; got {values[name]}. Install the workbench for more."
-            errors.append(FieldError(name, values[name], sentence))
-    if errors:
-        raise InvalidParams(errors)
 
 
 def _seed(given: Any) -> int | None:

@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from storage import ArtifactNotFound, StorageError
 from ui import theme
+from ui.visitors import House
 from workbench.errors import WorkbenchError
 from workbench.runs import Workbench
 
@@ -26,11 +27,9 @@ HASH = re.compile(r"[0-9a-f]{64}")
 SHOWN = frozenset({"image/png", "image/jpeg", "image/webp", "image/gif"})
 """Types that a browser may show in place; everything else is handed over as a download."""
 FOREVER = "public, max-age=31536000, immutable"
-MAX_UPLOAD_BYTES = {False: 512 * 2**20, True: 16 * 2**20}
-"""Largest upload; the smaller one on a demo."""
 
 
-def routes(workbench: Workbench, *, demo: bool = False) -> list[Route]:
+def routes(workbench: Workbench, house: House) -> list[Route]:
     """The routes under wb/."""
     plotly_script = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
     static: dict[str, tuple[Path, str]] = {
@@ -56,7 +55,7 @@ def routes(workbench: Workbench, *, demo: bool = False) -> list[Route]:
         )
 
     async def upload(request: Request) -> Response:
-        return await take_upload(request, workbench, MAX_UPLOAD_BYTES[demo])
+        return await take_upload(request, house)
 
     return [
         *(Route(f"/wb/{name}", static_file) for name in static),
@@ -105,14 +104,14 @@ def _known_as(workbench: Workbench, content_hash: str, data: bytes) -> tuple[str
     return info.media_type, info.name
 
 
-async def take_upload(request: Request, workbench: Workbench, limit: int) -> Response:
+async def take_upload(request: Request, house: House) -> Response:
     """Store the request's body as an artifact and answer the reference of it.
 
     A page of another site cannot send here: its browser refuses the header without our consent."""
     name = request.query_params.get("name", "")
     if request.headers.get("x-workbench") != "1" or not name:
         return JSONResponse({"error": "An upload needs a name and comes from the workbench's own page."}, 403)
-    data = bytearray()
+    data, limit = bytearray(), house.access.max_upload_bytes
     try:
         async for chunk in request.stream():
             data += chunk
@@ -121,7 +120,7 @@ async def take_upload(request: Request, workbench: Workbench, limit: int) -> Res
     except ClientDisconnect:
         return JSONResponse({"error": "The upload broke off."}, 400)
     try:
-        reference = await run_in_threadpool(workbench.ingest, bytes(data), name)
+        reference = await run_in_threadpool(house.access.upload, house.viewer(request), bytes(data), name)
     except WorkbenchError as error:
         return JSONResponse({"error": str(error)}, 422)
     return JSONResponse({"ref": reference})

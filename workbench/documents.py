@@ -69,6 +69,17 @@ def run_object(run: Run) -> Document:
     return {name: plain(value) for name, value in document.items()}
 
 
+PRIVATE = ("environment", "owner")
+"""What of a run's row strangers are not told."""
+
+
+def public(document: Document) -> Document:
+    """A run's row, or its document, as strangers may read it."""
+    if "run" in document:
+        return {**document, "run": public(document["run"])}
+    return {name: value for name, value in document.items() if name not in PRIVATE}
+
+
 def row_object(row: RunRow) -> Document:
     """A run in a list: its row with its headline number and how its claims fared."""
     claims = {"held": row.claims_held, "failed": row.claims_failed, "open": row.claims_open}

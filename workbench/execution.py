@@ -91,7 +91,7 @@ def _execute_claimed(
                 engine,
                 params,
                 context,
-                stop=stop,
+                stop=_limited(stop, settings.run_limit_s),
                 on_event=on_event,
                 on_stuck=on_stuck,
                 grace_s=settings.grace_s,
@@ -108,6 +108,22 @@ def _execute_claimed(
         failure = explain(error, chosen)
         store.finish_run(run.id, Status.failed, failure.sentence, failure.kind)
     return store.run(run.id).status
+
+
+def _limited(stop: StopWish | None, limit_s: float) -> StopWish | None:
+    """`stop`, and after `limit_s` seconds (0: never) a wish of our own."""
+    if not limit_s:
+        return stop
+    deadline = time.monotonic() + limit_s
+    over = Stop(
+        Status.cancelled, f"Stopped after {limit_s:g} s, the longest that a run may take here.", "TimeLimit"
+    )
+
+    def wish() -> Stop | None:
+        asked = stop() if stop is not None else None
+        return asked or (over if time.monotonic() >= deadline else None)
+
+    return wish
 
 
 @contextmanager

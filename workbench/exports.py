@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from storage import Record, export_bundle
-from workbench.documents import Document, plain, run_document, to_text
+from workbench.documents import Document, plain, public, run_document, to_text
 from workbench.errors import FileTrouble, UsageError, storage_seam
+from workbench.recorder import TRACEBACK
 from workbench.runs import Workbench
 
 Format = Literal["bundle", "json", "csv", "parquet"]
@@ -29,9 +30,11 @@ COLUMNS = ("run", "engine", "seed", "series", "name", "step", "time_s", "value")
 JSON_FORMAT = 1
 
 
-def export(workbench: Workbench, ids: Sequence[str], path: Path, kind: Format) -> list[Path]:
+def export(
+    workbench: Workbench, ids: Sequence[str], path: Path, kind: Format, *, for_strangers: bool = False
+) -> list[Path]:
     """Write the runs to `path`; answers the files written. A file there is replaced, only once the new one is
-    whole. Raises FileTrouble, UnknownRun, UsageError for a run that is not over (of a bundle)."""
+    whole. `for_strangers` leaves out where it ran, for whom, and tracebacks. Raises FileTrouble, UnknownRun, UsageError for a run that is not over (of a bundle)."""
     with storage_seam():
         records = [workbench.record(run_id) for run_id in ids]
         if kind == "bundle":
@@ -40,13 +43,17 @@ def export(workbench: Workbench, ids: Sequence[str], path: Path, kind: Format) -
                 raise UsageError(f"Run {going_on[0]} is not over yet; a bundle holds only runs that are.")
             target = path / _bundle_name(ids) if path.is_dir() else path
             with _whole(target) as partial:
-                export_bundle(workbench.store, list(ids), partial)
+                left_out = (TRACEBACK,) if for_strangers else None
+                export_bundle(workbench.store, list(ids), partial, without_texts=left_out)
             return [target]
         if path.is_dir():
-            return [_write(path / f"{record.run.id}{ENDINGS[kind]}", [record], kind) for record in records]
+            return [
+                _write(path / f"{record.run.id}{ENDINGS[kind]}", [record], kind, for_strangers)
+                for record in records
+            ]
         if kind == "csv" and path.suffix == ".zip":
             return [_write_zip(path, records)]
-        return [_write(path, records, kind)]
+        return [_write(path, records, kind, for_strangers)]
 
 
 def series_csv(records: Iterable[Record]) -> str:
@@ -67,7 +74,7 @@ def series_csv(records: Iterable[Record]) -> str:
     return text.getvalue()
 
 
-def full_document(record: Record) -> Document:
+def full_document(record: Record, *, for_strangers: bool = False) -> Document:
     """`run_document` with every point of every curve and the texts."""
     points: Document = {}
     for info in record.series():
@@ -77,12 +84,15 @@ def full_document(record: Record) -> Document:
             "times": plain(read.times.tolist()),
             "values": plain(read.values.tolist()),
         }
-    return {**run_document(record), "points": points, "texts": record.texts()}
+    document, texts = run_document(record), record.texts()
+    if for_strangers:
+        document, texts = public(document), {name: text for name, text in texts.items() if name != TRACEBACK}
+    return {**document, "points": points, "texts": texts}
 
 
-def _write(path: Path, records: Sequence[Record], kind: Format) -> Path:
+def _write(path: Path, records: Sequence[Record], kind: Format, for_strangers: bool = False) -> Path:
     writers: dict[str, Callable[[Path], object]] = {
-        "json": lambda target: target.write_text(_json(records), encoding="utf-8"),
+        "json": lambda target: target.write_text(_json(records, for_strangers), encoding="utf-8"),
         "csv": lambda target: target.write_text(series_csv(records), encoding="utf-8"),
         "parquet": lambda target: _write_parquet(target, records),
     }
@@ -91,8 +101,9 @@ def _write(path: Path, records: Sequence[Record], kind: Format) -> Path:
     return path
 
 
-def _json(records: Sequence[Record]) -> str:
-    return to_text({"format": JSON_FORMAT, "runs": [full_document(record) for record in records]}) + "\n"
+def _json(records: Sequence[Record], for_strangers: bool) -> str:
+    documents = [full_document(record, for_strangers=for_strangers) for record in records]
+    return to_text({"format": JSON_FORMAT, "runs": documents}) + "\n"
 
 
 def _write_zip(path: Path, records: Sequence[Record]) -> Path:

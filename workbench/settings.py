@@ -13,8 +13,10 @@ from typing import Literal
 from workbench.errors import BadSetting
 
 ExecutorName = Literal["process", "inline"]
+Profile = Literal["own", "demo", "space"]
 
 EXECUTORS: tuple[ExecutorName, ...] = ("process", "inline")
+PROFILES: tuple[Profile, ...] = ("own", "demo", "space")
 DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
 
@@ -24,7 +26,9 @@ class Settings:
 
     `slots` is the number of runs at a time (0: one a GPU, or a share of the cores); `grace_s` how long a
     run that is asked to stop may take before its process is killed; `stale_after_s` after how many seconds
-    without a sign of life a run of another machine counts as interrupted.
+    without a sign of life a run of another machine counts as interrupted; `run_limit_s` how long a run may take
+    before it is stopped (0: as long as it likes); `profile` whom the page is for: its owner, guests, or the
+    guests of a Space.
     """
 
     home: Path
@@ -35,6 +39,8 @@ class Settings:
     slots: int = 0
     grace_s: float = 10.0
     stale_after_s: float = 60.0
+    run_limit_s: float = 0.0
+    profile: Profile = "own"
 
     @classmethod
     def at(cls, home: Path, **changes: object) -> Settings:
@@ -49,7 +55,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Settings of `WORKBENCH_HOME`, `_DATABASE_URL`, `_ARTIFACTS_URL`, `_EXECUTOR`, `_DEVICE`, `_SLOTS`,
-        `_GRACE_S` and `_STALE_AFTER_S`; raises BadSetting for one that cannot be understood."""
+        `_GRACE_S`, `_STALE_AFTER_S`, `_RUN_LIMIT_S` and `_PROFILE`; raises BadSetting for one that cannot be understood."""
         given = os.environ if environment is None else environment
         changes: dict[str, object] = {}
         for name in ("database_url", "artifacts_url"):
@@ -71,6 +77,12 @@ class Settings:
             changes["grace_s"] = _number("WORKBENCH_GRACE_S", grace, 0.1, 3600)
         if stale := given.get("WORKBENCH_STALE_AFTER_S"):
             changes["stale_after_s"] = _number("WORKBENCH_STALE_AFTER_S", stale, 1, 86400)
+        if limit := given.get("WORKBENCH_RUN_LIMIT_S"):
+            changes["run_limit_s"] = _number("WORKBENCH_RUN_LIMIT_S", limit, 0, 30 * 86400)
+        if profile := given.get("WORKBENCH_PROFILE"):
+            if profile not in PROFILES:
+                raise BadSetting(f"WORKBENCH_PROFILE must be one of {', '.join(PROFILES)}; got {profile!r}.")
+            changes["profile"] = profile
         return cls.at(_home(given), **changes)
 
     def to_json(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +34,17 @@ _NPY_HEADER_BYTES = 1 << 16  # more than any header that we accept
 
 
 def export_bundle(
-    store: Store, run_ids: Sequence[str], path: str | Path, *, limits: Limits | None = None
+    store: Store,
+    run_ids: Sequence[str],
+    path: str | Path,
+    *,
+    limits: Limits | None = None,
+    without_texts: Collection[str] | None = None,
 ) -> None:
     """Write runs that are over, with their files, into one zip at `path`. The same runs give the same bytes.
+
+    With `without_texts` the bundle is one for strangers: the texts of these names, the environment and the worker
+    are left out.
 
     Raises:
         RunNotFound: one of the ids is unknown.
@@ -46,6 +55,8 @@ def export_bundle(
     if not run_ids:
         raise StorageError("Name at least one run to export.")
     parts = [_read(store, run_id) for run_id in sorted(set(run_ids))]
+    if without_texts is not None:
+        parts = [replace(part, entry=_for_strangers(part.entry, without_texts)) for part in parts]
     artifacts = {entry.hash: entry for part in parts for entry in part.artifacts}
     document = Document(
         runs=[part.entry for part in parts],
@@ -85,6 +96,11 @@ def import_bundle(
         inline = _read_arrays(archive, fresh)
         _bring_in(store, archive, document, fresh, points, inline, owner)
     return [run.id for run in document.runs]
+
+
+def _for_strangers(entry: RunEntry, without_texts: Collection[str]) -> RunEntry:
+    texts = [text for text in entry.texts if text.name not in without_texts]
+    return entry.model_copy(update={"environment": {}, "worker": "", "texts": texts})
 
 
 def _read(store: Store, run_id: str) -> RunParts:

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from ui import app, engine_tab, theme
-from ui.serving import MAX_UPLOAD_BYTES
+from ui.visitors import House
 from workbench.runs import Workbench
 
 PUBLIC = {
@@ -98,11 +98,10 @@ def test_an_upload_is_stored_by_content(workbench: Workbench, client: TestClient
     assert client.post("/wb/upload", content=b"bytes", headers=asked).status_code == 403
 
 
-def test_an_upload_has_a_limit(
-    workbench: Workbench, client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(MAX_UPLOAD_BYTES, False, 4)
-    with TestClient(Starlette(routes=app.routes(workbench))) as small:
+def test_an_upload_has_a_limit(workbench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House.own(workbench)
+    monkeypatch.setattr(house.access, "max_upload_bytes", 4)
+    with TestClient(Starlette(routes=app.routes(workbench, house))) as small:
         answer = small.post("/wb/upload?name=a", content=b"12345", headers={"X-Workbench": "1"})
     assert answer.status_code == 413
 

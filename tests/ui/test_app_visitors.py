@@ -15,12 +15,14 @@ from starlette.testclient import TestClient
 
 from ui import visitors
 from ui.page import Page
+from workbench.access import Demo
+from workbench.demo_limits import DemoLimits
 from workbench.errors import UsageError
 from workbench.runs import Workbench
 
 
 async def _who(request: Request) -> PlainTextResponse:
-    return PlainTextResponse(visitors.visitor(request))
+    return PlainTextResponse(visitors.guest(request))
 
 
 def test_each_browser_is_a_visitor_of_its_own() -> None:
@@ -40,12 +42,13 @@ def test_each_browser_is_a_visitor_of_its_own() -> None:
 
 @pytest.mark.parametrize("token", ["", "x", "0" * 31, "../../etc"])
 def test_a_forged_cookie_is_nobody_in_particular(token: str) -> None:
-    assert visitors.visitor(SimpleNamespace(cookies={visitors.COOKIE: token})) == "visitor"
+    assert visitors.guest(SimpleNamespace(cookies={visitors.COOKIE: token})) == "visitor"
 
 
 def test_a_visitor_has_a_limit_and_cannot_stop_others(workbench: Workbench) -> None:
-    page = Page(workbench, demo=True)
-    mine = [workbench.create("fixture", {}, owner="visitor-a") for _ in range(visitors.MAX_RUNS_UNDER_WAY)]
+    access = Demo(workbench, DemoLimits(runs=2))
+    page = Page(workbench, access)
+    mine = [workbench.create("fixture", {}, owner="visitor-a") for _ in range(2)]
     asked: dict[str, Any] = {"do": "run", "engine": "fixture", "preset": "smoke", "values": {}, "seed": "1"}
     [message] = page.act(asked, "visitor-a").messages
     assert "runs under way" in message["errors"][""]
@@ -53,17 +56,4 @@ def test_a_visitor_has_a_limit_and_cannot_stop_others(workbench: Workbench) -> N
     [message] = page.act({"do": "stop", "run": mine[0].id}, "visitor-b").messages
     assert "Only who started a run" in message["html"]
     with pytest.raises(UsageError):
-        visitors.check_allowance(workbench, "visitor-a")
-
-
-def test_a_demo_keeps_what_could_name_code_or_folders(fixture_catalog) -> None:
-    """A field of the server's own machine stays at its default; the other fields of the engine stay free."""
-    from engines.language.oblr_po import ENGINE
-    from ui.page import within_demo
-    from workbench.errors import InvalidParams
-
-    within_demo(ENGINE, {"steps": 5, "reward": "exact"})
-    with pytest.raises(InvalidParams, match="reward is as it is on this demo"):
-        within_demo(ENGINE, {"reward": "os:system"})
-    with pytest.raises(InvalidParams, match="model is as it is on this demo"):
-        within_demo(ENGINE, {"model": "/etc"})
+        access.submit("visitor-a", "fixture", {})

@@ -303,6 +303,8 @@ def test_serve_hands_its_options_over(run_cli: Cli, monkeypatch: pytest.MonkeyPa
     import sys
     from types import ModuleType
 
+    from workbench.demo_limits import DemoLimits
+
     calls: list[dict[str, Any]] = []
     page = ModuleType("ui.app")
     page.serve = lambda workbench, **options: calls.append(options)  # type: ignore[attr-defined]
@@ -310,9 +312,9 @@ def test_serve_hands_its_options_over(run_cli: Cli, monkeypatch: pytest.MonkeyPa
     assert run_cli()[0] == 0
     assert run_cli("--port", "8000")[0] == 0
     assert run_cli("serve", "--host", "0.0.0.0", "--share", "--demo")[0] == 0
-    defaults = {"host": "127.0.0.1", "port": None, "share": False, "demo": False}
+    defaults = {"host": "127.0.0.1", "port": None, "share": False, "limits": None}
     assert calls == [
         defaults,
         {**defaults, "port": 8000},
-        {"host": "0.0.0.0", "port": None, "share": True, "demo": True},
+        {"host": "0.0.0.0", "port": None, "share": True, "limits": DemoLimits()},
     ]

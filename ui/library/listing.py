@@ -12,6 +12,7 @@ from typing import Any, get_args
 from storage import RunQuery, RunRow, Status
 from storage.values import Order
 from ui.live_words import duration, number
+from workbench.access import OWNER, Access
 from workbench.catalog import Catalog
 from workbench.errors import storage_seam
 from workbench.runs import Workbench
@@ -48,12 +49,17 @@ def query_of(asked: Mapping[str, str]) -> RunQuery:
     )
 
 
-def answer(workbench: Workbench, asked: Mapping[str, str]) -> dict[str, Any]:
+def answer(
+    workbench: Workbench, asked: Mapping[str, str], access: Access | None = None, viewer: str = OWNER
+) -> dict[str, Any]:
     """One page of the list: its HTML, how many runs there are, and what the filters can offer."""
-    query = query_of(asked)
+    access = access or Access(workbench)
+    query = access.listed(viewer, query_of(asked))
     page = workbench.runs(query)
     with storage_seam():
-        tags = workbench.store.tags()
+        # A guest is offered the tags of the rows at hand: those of others are others' words.
+        shown = sorted({tag for row in page.rows for tag in row.run.tags})
+        tags = shown if access.is_guest(viewer) else workbench.store.tags()
     return {
         "html": table(page.rows, page.total, query, workbench.catalog),
         "total": page.total,

@@ -19,7 +19,9 @@ from starlette.routing import Route
 from storage import import_bundle
 from ui.address import pack, query
 from ui.library import compare, listing
+from ui.visitors import House
 from workbench import pngrecord
+from workbench.access import Access
 from workbench.errors import UnknownRun, UsageError, WorkbenchError, storage_seam
 from workbench.exports import ENDINGS, Format, export
 from workbench.runs import Workbench
@@ -30,14 +32,17 @@ MAX_BODY = 1 << 20
 MAX_BUNDLE = 2 << 30
 MAX_PNG = 64 << 20
 PNG = b"\x89PNG"
-OwnerOf = Callable[[Any], str]
+MAX_IDS_OF_GUESTS = 12
+"""Runs that a guest of a demo exports or compares at once."""
 
 
-def routes(workbench: Workbench, owner_of: OwnerOf | None = None) -> list[Route]:
+def routes(workbench: Workbench, house: House) -> list[Route]:
     """The routes under wb/library and wb/export."""
 
     async def runs(request: Request) -> Response:
-        return await _reply(listing.answer, workbench, dict(request.query_params))
+        return await _reply(
+            listing.answer, workbench, dict(request.query_params), house.access, house.viewer(request)
+        )
 
     async def compared(request: Request) -> Response:
         ids = [part for part in request.query_params.get("ids", "").split(",") if part]
@@ -47,24 +52,26 @@ def routes(workbench: Workbench, owner_of: OwnerOf | None = None) -> list[Route]
         asked = await _body(request)
         if isinstance(asked, Response):
             return asked
-        return await _reply(CHANGES[request.path_params["what"]], workbench, asked)
+        change = CHANGES[request.path_params["what"]]
+        return await _reply(change, workbench, asked, house.access, house.viewer(request))
 
     async def bring(request: Request) -> Response:
         if refusal := _foreign(request):
             return refusal
-        owner = owner_of(request) if owner_of else "local"
+        owner = house.viewer(request)
+        limit = MAX_BUNDLE if house.access.may_import(owner) else house.access.max_upload_bytes
         with tempfile.TemporaryDirectory(prefix="workbench-import-") as room:
             path = Path(room) / "upload"
             try:
-                size = await _receive(request, path)
+                size = await _receive(request, path, limit)
             except ClientDisconnect:
                 return JSONResponse({"error": "The upload broke off."}, 400)
-            if size > MAX_BUNDLE:
-                return JSONResponse({"error": f"The file is larger than {MAX_BUNDLE >> 30} GB."}, 413)
-            return await _reply(take, workbench, path, owner)
+            if size > limit:
+                return JSONResponse({"error": f"The file is larger than {limit >> 20:,} MB."}, 413)
+            return await _reply(take, workbench, path, owner, house.access)
 
     async def exported(request: Request) -> Response:
-        return await _export(workbench, request)
+        return await _export(workbench, request, house)
 
     return [
         Route("/wb/library/runs", runs),
@@ -108,23 +115,24 @@ async def _body(request: Request) -> dict[str, Any] | Response:
     return asked
 
 
-async def _receive(request: Request, path: Path) -> int:
+async def _receive(request: Request, path: Path, limit: int) -> int:
     """Write the body to `path`; stops one chunk after the limit."""
     size = 0
     with path.open("wb") as file:
         async for chunk in request.stream():
             size += len(chunk)
-            if size > MAX_BUNDLE:
+            if size > limit:
                 return size
             file.write(chunk)
     return size
 
 
-def delete(workbench: Workbench, asked: Mapping[str, Any]) -> dict[str, Any]:
+def delete(workbench: Workbench, asked: Mapping[str, Any], access: Access, viewer: str) -> dict[str, Any]:
     """Delete runs; those that cannot be deleted are told, the others go."""
     deleted, refused = [], []
     for run_id in _ids(asked):
         try:
+            access.require_change(viewer, workbench.run(run_id), "delete")
             workbench.delete(run_id)
             deleted.append(run_id)
         except WorkbenchError as error:
@@ -132,7 +140,7 @@ def delete(workbench: Workbench, asked: Mapping[str, Any]) -> dict[str, Any]:
     return {"deleted": deleted, "refused": refused}
 
 
-def annotate(workbench: Workbench, asked: Mapping[str, Any]) -> dict[str, Any]:
+def annotate(workbench: Workbench, asked: Mapping[str, Any], access: Access, viewer: str) -> dict[str, Any]:
     """Set a run's tags and note."""
     (run_id,) = _ids(asked)[:1] or [""]
     tags = [word.strip() for word in str(asked.get("tags", "")).split(",") if word.strip()]
@@ -140,33 +148,38 @@ def annotate(workbench: Workbench, asked: Mapping[str, Any]) -> dict[str, Any]:
     if len(note) > 10_000 or len(tags) > 50:
         raise UsageError("A note has at most 10,000 characters, a run at most 50 tags.")
     run = workbench.run(run_id)
+    access.require_change(viewer, run, "annotate")
     workbench.tag(run.id, tags)
     workbench.note(run.id, note.strip())
     return {"id": run.id}
 
 
-def about(workbench: Workbench, asked: Mapping[str, Any]) -> dict[str, Any]:
+def about(workbench: Workbench, asked: Mapping[str, Any], access: Access, viewer: str) -> dict[str, Any]:
     """Tags and note of a run, for the dialog."""
     (run_id,) = _ids(asked)[:1] or [""]
     run = workbench.run(run_id)
     return {"id": run.id, "tags": ", ".join(run.tags), "note": run.note}
 
 
-CHANGES: Mapping[str, Callable[[Workbench, Mapping[str, Any]], dict[str, Any]]] = {
+CHANGES: Mapping[str, Callable[[Workbench, Mapping[str, Any], Access, str], dict[str, Any]]] = {
     "delete": delete,
     "annotate": annotate,
     "about": about,
 }
 
 
-def take(workbench: Workbench, path: Path, owner: str) -> dict[str, Any]:
-    """A bundle becomes runs; one of our pictures becomes the address whose form holds its settings."""
+def take(workbench: Workbench, path: Path, owner: str, access: Access) -> dict[str, Any]:
+    """A bundle becomes runs (not those of a demo's guests); one of our pictures becomes the address whose form holds its settings."""
     with path.open("rb") as file:
         start = file.read(4)
     if start == PNG:
         if path.stat().st_size > MAX_PNG:
             raise UsageError(f"A picture may have at most {MAX_PNG >> 20} MB.")
         return {"go": picture_address(workbench, path.read_bytes())}
+    if not access.may_import(owner):
+        raise UsageError(
+            "This demo takes no bundles, only pictures of its runs. Install the workbench to import one."
+        )
     with storage_seam():
         return {"ids": import_bundle(workbench.store, path, owner)}
 
@@ -188,16 +201,20 @@ def _ids(asked: Mapping[str, Any]) -> list[str]:
     return [str(run_id) for run_id in found][:200] if isinstance(found, list) else []
 
 
-async def _export(workbench: Workbench, request: Request) -> Response:
+async def _export(workbench: Workbench, request: Request, house: House) -> Response:
     ids, _, ending = request.path_params["name"].rpartition(".")
     if not RUN_IDS.fullmatch(ids) or ending not in KINDS:
         words = ", ".join(KINDS)
         return JSONResponse({"error": f"An export is asked for as <id>[,<id>].<{words}>."}, 404)
-    room = tempfile.TemporaryDirectory(prefix="workbench-export-")
     wanted = ids.split(",")
+    is_guest = house.access.is_guest(house.viewer(request))
+    if is_guest and len(wanted) > MAX_IDS_OF_GUESTS:
+        sentence = f"This demo exports at most {MAX_IDS_OF_GUESTS} runs at once; got {len(wanted)}."
+        return JSONResponse({"error": sentence}, 422)
+    room = tempfile.TemporaryDirectory(prefix="workbench-export-")
     path = Path(room.name) / f"export.{ending}"
     try:
-        await run_in_threadpool(export, workbench, wanted, path, KINDS[ending])
+        await run_in_threadpool(export, workbench, wanted, path, KINDS[ending], for_strangers=is_guest)
     except WorkbenchError as error:
         room.cleanup()
         return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
+from workbench.demo_limits import DemoLimits
 from workbench.runs import Workbench
 from workbench.settings import Settings
 
@@ -13,9 +15,11 @@ def serve(arguments: argparse.Namespace) -> int:
     # The one place where the application calls the layer above it.
     from ui.app import serve as serve_page
 
-    with Workbench.open(Settings.from_environment()) as workbench:
+    settings = Settings.from_environment()
+    limits = DemoLimits.from_environment() if arguments.demo or settings.profile != "own" else None
+    if limits is not None and not settings.run_limit_s:
+        settings = dataclasses.replace(settings, run_limit_s=float(limits.run_seconds))
+    with Workbench.open(settings) as workbench:
         workbench.look_around()
-        serve_page(
-            workbench, host=arguments.host, port=arguments.port, share=arguments.share, demo=arguments.demo
-        )
+        serve_page(workbench, host=arguments.host, port=arguments.port, share=arguments.share, limits=limits)
     return 0

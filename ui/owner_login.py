@@ -1,0 +1,165 @@
+"""How the owner of a demo gets in through its page: a password, or a name that the hosting Hub vouches for.
+
+The password comes from `WORKBENCH_OWNER_PASSWORD`, the names from `WORKBENCH_OWNERS` (a Space with `hf_oauth: true`).
+Without either there is no way in, and nothing to attack."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from workbench.errors import BadSetting
+
+COOKIE = "wb-owner"
+SESSION_S = 12 * 3600
+MAX_FAILURES, FAILURES_WITHIN_S = 5, 60.0
+SHORTEST_PASSWORD = 10
+MAX_BODY = 4096
+FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Paper Workbench: owner</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:22rem;padding:0 1rem}
+input,button{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin:.25rem 0}</style>
+<form><label>Password of the owner<input type="password" autocomplete="current-password" required autofocus></label>
+<button>Log in</button><p role="status"></p></form><script>
+document.querySelector("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const body = JSON.stringify({password: document.querySelector("input").value});
+  const reply = await fetch("login", {method: "POST", headers: {"x-workbench": "1"}, body});
+  const answer = await reply.json();
+  if (reply.ok) location.href = "../"; else document.querySelector("p").textContent = answer.error;
+});</script></html>"""
+
+
+class OwnerLogin:
+    """Sessions of the owner. They live in this process: a restart logs out."""
+
+    def __init__(self, password: str = "", names: frozenset[str] = frozenset()) -> None:
+        self._digest = hashlib.sha256(password.encode()).digest() if password else None
+        self._names = names
+        self._lock = threading.Lock()
+        self._sessions: dict[str, float] = {}
+        self._failures: deque[float] = deque()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> OwnerLogin | None:
+        """The login that the environment describes, None where it describes none. Raises BadSetting."""
+        given = os.environ if environment is None else environment
+        password = given.get("WORKBENCH_OWNER_PASSWORD", "")
+        names = frozenset(re.findall(r"[\w.-]+", given.get("WORKBENCH_OWNERS", "")))
+        if password and len(password) < SHORTEST_PASSWORD:
+            raise BadSetting(f"WORKBENCH_OWNER_PASSWORD must have at least {SHORTEST_PASSWORD} characters.")
+        return cls(password, names) if password or names else None
+
+    @property
+    def has_names(self) -> bool:
+        """Whether somebody may come in by a name that the Hub vouches for."""
+        return bool(self._names)
+
+    def is_owner(self, request: Any) -> bool:
+        """Whether the request carries a live session, or a name of the owner's that the Hub has signed."""
+        token = str((getattr(request, "cookies", None) or {}).get(COOKIE, ""))
+        with self._lock:
+            if token and self._sessions.get(_digest(token), 0.0) > time.time():
+                return True
+        return bool(self._names) and hub_name(request) in self._names
+
+    def enter(self, password: str) -> str | None:
+        """A session's token for the right password, None for a wrong one. Raises TooMany while others guess."""
+        with self._lock:
+            now = time.monotonic()
+            while self._failures and now - self._failures[0] > FAILURES_WITHIN_S:
+                self._failures.popleft()
+            if len(self._failures) >= MAX_FAILURES:
+                raise TooMany
+            given = hashlib.sha256(password.encode()).digest()
+            if self._digest is None or not hmac.compare_digest(given, self._digest):
+                self._failures.append(now)
+                return None
+            token = secrets.token_urlsafe(32)
+            self._sessions = {key: end for key, end in self._sessions.items() if end > time.time()}
+            self._sessions[_digest(token)] = time.time() + SESSION_S
+            return token
+
+    def leave(self, token: str) -> None:
+        """End a session."""
+        with self._lock:
+            self._sessions.pop(_digest(token), None)
+
+    def routes(self) -> list[Route]:
+        """wb/login (the form, and where it sends) and wb/logout."""
+
+        async def form(request: Request) -> Response:
+            return HTMLResponse(FORM, headers={"Cache-Control": "no-store"})
+
+        async def login(request: Request) -> Response:
+            return await self._login(request)
+
+        async def logout(request: Request) -> Response:
+            from ui.visitors import cookie
+
+            if request.headers.get("x-workbench") != "1":
+                return JSONResponse({"error": "This is asked by the workbench's own page only."}, 403)
+            self.leave(request.cookies.get(COOKIE, ""))
+            return JSONResponse({}, headers={"set-cookie": cookie(request.scope, COOKIE, "", 0)})
+
+        if self._digest is None:
+            return []
+        return [
+            Route("/wb/login", form),
+            Route("/wb/login", login, methods=["POST"]),
+            Route("/wb/logout", logout, methods=["POST"]),
+        ]
+
+    async def _login(self, request: Request) -> Response:
+        from ui.visitors import cookie
+
+        if request.headers.get("x-workbench") != "1":
+            return JSONResponse({"error": "This is asked by the workbench's own page only."}, 403)
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                return JSONResponse({"error": "The request is too large."}, 413)
+        try:
+            asked = json.loads(bytes(body))
+            token = self.enter(str(asked["password"]))
+        except TooMany:
+            return JSONResponse({"error": "Too many wrong passwords. Wait a minute."}, 429)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return JSONResponse({"error": "The request is not understood."}, 400)
+        if token is None:
+            return JSONResponse({"error": "That is not the password."}, 401)
+        return JSONResponse({}, headers={"set-cookie": cookie(request.scope, COOKIE, token, SESSION_S)})
+
+
+class TooMany(Exception):
+    """Too many wrong passwords within a minute, whoever sent them."""
+
+
+def hub_name(request: Any) -> str:
+    """The name with which somebody is logged in to the Hub, from the session that Gradio's OAuth routes have signed;
+    empty where nobody is, or where this is no Space (elsewhere Gradio only plays at logging in)."""
+    if not (os.environ.get("SPACE_ID") and os.environ.get("OAUTH_CLIENT_SECRET")):
+        return ""
+    inner = getattr(request, "request", None) or request  # gr.Request wraps Starlette's
+    session = (getattr(inner, "scope", None) or {}).get("session") or {}
+    info = session.get("oauth_info") or {}
+    if info.get("expires_at", 0) < time.time():
+        return ""
+    return str((info.get("userinfo") or {}).get("preferred_username") or "")
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

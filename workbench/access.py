@@ -1,0 +1,227 @@
+"""Who may do what. On one's own machine everybody at the page is its owner; on a demo guests are kept apart.
+
+`viewer` is the name under which somebody's runs are recorded: OWNER, a guest's own name, or NOBODY for a program
+that does not say who it is. A run's id is its key: whoever has it may look, and nobody can guess it (80 random bits).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from engines.contract import Engine, upload_fields
+from storage import Run, RunQuery, Status
+from workbench.demo_limits import DemoLimits, check_params
+from workbench.documents import Document, public
+from workbench.errors import UsageError
+from workbench.runs import Workbench
+from workbench.uploads import inspect
+
+OWNER = "local"
+NOBODY = "visitor"
+PUBLISHED = "published"
+"""The tag with which the owner shows a run to everybody."""
+HOUR_S = 3600.0
+MAX_REMEMBERED = 10_000
+"""Guests whose doings of the last hour are remembered; a crowd beyond it is limited by the totals alone."""
+
+
+class Access:
+    """Everything is allowed: a workbench of one's own."""
+
+    is_demo = False
+    max_upload_bytes = 512 << 20
+
+    def __init__(self, workbench: Workbench) -> None:
+        self.workbench = workbench
+
+    def is_guest(self, viewer: str) -> bool:
+        """Whether limits hold for the viewer."""
+        return False
+
+    def submit(
+        self,
+        viewer: str,
+        engine: str,
+        values: Mapping[str, Any],
+        *,
+        preset: str = "default",
+        seed: int | None = None,
+        parent_id: str | None = None,
+    ) -> Run:
+        """Record a run of the viewer's and start it. Raises as `Workbench.submit` does."""
+        return self.workbench.submit(
+            engine, values, preset=preset, seed=seed, owner=viewer, parent_id=parent_id
+        )
+
+    def validate(self, viewer: str, engine: str, values: Mapping[str, Any], preset: str) -> None:
+        """What `submit` would say of these values."""
+        self.workbench.validate(engine, values, preset)
+
+    def upload(self, viewer: str, data: bytes, name: str) -> str:
+        """Store a file, and answer its reference."""
+        return self.workbench.ingest(data, name)
+
+    def may_change(self, viewer: str, run: Run) -> bool:
+        """Whether the viewer may stop, annotate or delete the run."""
+        return True
+
+    def require_change(self, viewer: str, run: Run, verb: str = "change") -> None:
+        """Raises UsageError where the viewer may not."""
+        if not self.may_change(viewer, run):
+            raise UsageError(f"Only who started a run can {verb} it.")
+
+    def may_import(self, viewer: str) -> bool:
+        """Whether the viewer may bring bundles in."""
+        return True
+
+    def listed(self, viewer: str, query: RunQuery) -> RunQuery:
+        """The query, narrowed to what the viewer's lists may show."""
+        return query
+
+    def shown(self, viewer: str, document: Document) -> Document:
+        """A run's row or document as the viewer may read it."""
+        return document
+
+
+class Demo(Access):
+    """Guests see their own runs and those that the owner published, and everything they do has a limit."""
+
+    is_demo = True
+
+    def __init__(self, workbench: Workbench, limits: DemoLimits | None = None) -> None:
+        super().__init__(workbench)
+        self.limits = limits or DemoLimits()
+        self.max_upload_bytes = self.limits.upload_mb << 20
+        # One at a time from the look at the limits to the new row, or a burst would slip through together.
+        self._gate = threading.Lock()
+        self._starts: dict[str, deque[float]] = {}
+        self._uploads: dict[str, deque[float]] = {}
+        self._volume: deque[tuple[float, int]] = deque()
+        self._endings = accepted_endings(workbench.catalog.engines.values())
+
+    def is_guest(self, viewer: str) -> bool:
+        return viewer != OWNER
+
+    def submit(
+        self,
+        viewer: str,
+        engine: str,
+        values: Mapping[str, Any],
+        *,
+        preset: str = "default",
+        seed: int | None = None,
+        parent_id: str | None = None,
+    ) -> Run:
+        if not self.is_guest(viewer):
+            return super().submit(viewer, engine, values, preset=preset, seed=seed, parent_id=parent_id)
+        self.validate(viewer, engine, values, preset)
+        with self._gate:
+            self._check_room(viewer)
+            run = self.workbench.create(
+                engine, values, preset=preset, seed=seed, owner=viewer, parent_id=parent_id
+            )
+            _note(self._starts, viewer)
+        self.workbench.start(run.id)
+        return self.workbench.run(run.id)
+
+    def validate(self, viewer: str, engine: str, values: Mapping[str, Any], preset: str) -> None:
+        params = self.workbench.validate(engine, values, preset)
+        if self.is_guest(viewer):
+            check_params(self.workbench.catalog.engine(engine), params, self.limits)
+
+    def upload(self, viewer: str, data: bytes, name: str) -> str:
+        if not self.is_guest(viewer):
+            return super().upload(viewer, data, name)
+        inspect(data, name, self._endings)
+        now = time.monotonic()
+        with self._gate:
+            while self._volume and now - self._volume[0][0] > HOUR_S:
+                self._volume.popleft()
+            if _count(self._uploads, viewer) >= self.limits.uploads:
+                raise UsageError(
+                    f"You have uploaded {self.limits.uploads} files in the last hour, as many as this demo takes."
+                )
+            if sum(size for _, size in self._volume) + len(data) > self.limits.uploads_mb << 20:
+                raise UsageError("This demo has taken as many uploads as it can in an hour. Try again later.")
+            self._volume.append((now, len(data)))
+            _note(self._uploads, viewer)
+        return self.workbench.ingest(data, name)
+
+    def may_change(self, viewer: str, run: Run) -> bool:
+        return not self.is_guest(viewer) or (run.owner == viewer and viewer != NOBODY)
+
+    def require_change(self, viewer: str, run: Run, verb: str = "change") -> None:
+        # A program without a name may at least stop what a program without a name started: it has the id.
+        if verb in ("stop", "ask") and run.owner == viewer:
+            return
+        super().require_change(viewer, run, verb)
+
+    def may_import(self, viewer: str) -> bool:
+        return not self.is_guest(viewer)
+
+    def listed(self, viewer: str, query: RunQuery) -> RunQuery:
+        if not self.is_guest(viewer):
+            return query
+        # Programs without a name are many people: none of them is shown what the others started.
+        owner = "" if viewer == NOBODY else viewer
+        return dataclasses.replace(query, owner=owner, shared=(OWNER, PUBLISHED))
+
+    def shown(self, viewer: str, document: Document) -> Document:
+        return public(document) if self.is_guest(viewer) else document
+
+    def _check_room(self, viewer: str) -> None:
+        """Raises UsageError where this guest, or all of them, have as much under way as the demo takes."""
+        under_way = (Status.queued, Status.running)
+        limits = self.limits
+        mine = self.workbench.runs(RunQuery(owner=viewer, statuses=under_way, limit=1)).total
+        if viewer != NOBODY and mine >= limits.runs:
+            raise UsageError(
+                f"You have {mine} runs under way, as many as one visitor of this demo may have. "
+                "Wait for one of them or stop it."
+            )
+        if viewer == NOBODY and mine >= 2 * limits.runs:
+            raise UsageError(
+                f"Programs without a visitor's cookie have {mine} runs under way together, as many as this demo takes. "
+                "Wait, or send a cookie of your own: workbench.connect does."
+            )
+        if viewer != NOBODY and _count(self._starts, viewer) >= limits.hourly:
+            raise UsageError(
+                f"You have started {limits.hourly} runs in the last hour, as many as this demo takes. Try again later."
+            )
+        waiting = self.workbench.runs(RunQuery(statuses=(Status.queued,), limit=1)).total
+        if waiting >= limits.queue:
+            raise UsageError(
+                f"{waiting} runs are waiting, as many as this demo queues. Try again in a minute."
+            )
+
+
+def accepted_endings(engines: Iterable[Engine]) -> frozenset[str]:
+    """The endings of files that some engine takes."""
+    found: set[str] = set()
+    for engine in engines:
+        for name in upload_fields(engine.params):
+            extra: Any = engine.params.model_fields[name].json_schema_extra or {}
+            found.update(extra.get("accept", ()))
+    return frozenset(found)
+
+
+def _count(doings: dict[str, deque[float]], viewer: str) -> int:
+    """How often in the last hour."""
+    times = doings.get(viewer)
+    if times is None:
+        return 0
+    now = time.monotonic()
+    while times and now - times[0] > HOUR_S:
+        times.popleft()
+    return len(times)
+
+
+def _note(doings: dict[str, deque[float]], viewer: str) -> None:
+    if viewer not in doings and len(doings) >= MAX_REMEMBERED:
+        doings.pop(next(iter(doings)))
+    doings.setdefault(viewer, deque()).append(time.monotonic())
