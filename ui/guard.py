@@ -14,7 +14,7 @@ MAX_BODY = 256 << 10
 """Largest JSON that a page or a program sends to Gradio's endpoints."""
 OPEN = re.compile(
     r"/|/(config|theme\.css|robots\.txt|favicon\.ico|manifest\.json|login_check)/?"
-    r"|/(assets|static|svelte)/[^\\]*|/(login/huggingface|login/callback|logout)"
+    r"|/(assets|static|svelte)/[\w.@+/-]*|/(login/huggingface|login/callback|logout)"
     r"|/wb/[^\\]*"
     r"|/gradio_api/(info|startup-events|app_id|user|reset|cancel|openapi\.json)/?"
     r"|/gradio_api/(heartbeat/[\w-]+|queue/(join|data)|(run|api)/\w+|call/(v2/)?\w+(/\w+)?)/?"
@@ -41,7 +41,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         path = path_of(scope)
-        if not OPEN.fullmatch(path) or ".." in path:
+        if not OPEN.fullmatch(path) or ".." in path or "//" in path:
             await JSONResponse({"error": "There is nothing here."}, 404)(scope, receive, send)
             return
         body = receive if path.startswith("/wb/") else _Bounded(receive)

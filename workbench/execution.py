@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import re
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.contract import Context, Engine, Params, upload_fields
+from engines.contract import Context, Engine, Params, Refusal, upload_fields
 from storage import ArtifactNotFound, Run, RunNotFound, Status, Store
 from workbench import environment
 from workbench.catalog import Catalog
@@ -26,6 +27,8 @@ from workbench.settings import Settings
 from workbench.values import params_of
 
 LEFTOVER_S = 86400.0
+
+log = logging.getLogger("workbench")
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,16 @@ def safe_name(name: str) -> str:
 def check_inputs(store: Store, engine: Engine, params: Params) -> None:
     """Let the engine look at its uploads before a run is recorded.
 
-    Raises Refusal with the engine's sentence, ArtifactNotFound for a file that is not there."""
+    Raises Refusal with the engine's sentence, ArtifactNotFound for a file that is not there. A check that breaks (a file
+    nested so deeply that its parser gives up, a plug-in's fault) refuses as well."""
     with tempfile.TemporaryDirectory(prefix="workbench-check-") as name:
-        engine.check(params, copy_inputs(store, params, Path(name)))
+        inputs = copy_inputs(store, params, Path(name))
+        try:
+            engine.check(params, inputs)
+        except Refusal:
+            raise
+        except Exception as error:
+            log.exception("The check of %s broke", engine.key)
+            field = next(iter(inputs), "")
+            what = f"{field} cannot be read" if field else "These settings cannot be checked"
+            raise Refusal(field, f"{what}: {type(error).__name__}. Choose another.") from error

@@ -64,6 +64,10 @@ def _picture(data: bytes, shown: str, format: str) -> None:
             warnings.simplefilter("ignore")  # Pillow warns of large pictures; the limit below is lower
             with Image.open(io.BytesIO(data), formats=(format,)) as picture:
                 width, height = picture.size
+    except Image.DecompressionBombError as error:
+        raise FileTrouble(
+            f"{shown[:80]} has far more pixels than the {MAX_PIXELS // 1_000_000} million that this demo takes."
+        ) from error
     except Exception as error:  # Pillow raises whatever a damaged header makes it raise
         raise FileTrouble(f"{shown[:80]} is not a {format} picture.") from error
     if width * height > MAX_PIXELS:

@@ -72,10 +72,10 @@ class Served:
         path = os.pathsep.join(part for part in (str(PLUGIN), kept.get("PYTHONPATH", "")) if part)
         return {**kept, "WORKBENCH_HOME": str(self.home), "WORKBENCH_DEVICE": "cpu", "PYTHONPATH": path}
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start the server on a free port and wait for the line that says its address."""
         self.process = subprocess.Popen(
-            [*COMMAND, "serve", "--port", str(_free_port())],
+            [*COMMAND, "serve", "--port", str(_free_port()), *options],
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -109,10 +109,10 @@ def _free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server for the tests of one module."""
+def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
+    """A server for the tests of one module, started with the module's SERVE_OPTIONS."""
     server = Served(tmp_path_factory.mktemp("served") / "home")
-    server.start()
+    server.start(*getattr(request.module, "SERVE_OPTIONS", ()))
     yield server
     server.stop()
 

@@ -108,7 +108,7 @@ async def _body(request: Request) -> dict[str, Any] | Response:
             return JSONResponse({"error": "The request is too large."}, 413)
     try:
         asked = json.loads(bytes(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
         return JSONResponse({"error": "The request is not understood."}, 400)

@@ -1,0 +1,175 @@
+"""Too much of everything: runs, requests, values, time."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from engines.contract import Params, knob
+from storage import RunQuery, Status
+from workbench.access import CROWD, NOBODY, Demo
+from workbench.catalog import Catalog, Origin
+from workbench.demo_limits import DemoLimits, check_params
+from workbench.errors import BadSetting, InvalidParams, UsageError
+from workbench.runs import Workbench
+
+
+def test_ten_thousand_starts_at_once_are_refused_politely(access: Demo) -> None:
+    """From 500 guests in 4 threads: exactly as many runs as the queue takes, one sentence for all others."""
+    said: Counter[str] = Counter()
+    lock = threading.Lock()
+
+    def start(number: int) -> None:
+        try:
+            access.submit(f"visitor-{number % 500}", "fixture", {})
+            words = "started"
+        except UsageError as error:
+            words = str(error)
+        with lock:
+            said[words] += 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(start, range(10_000)))
+    assert access.workbench.runs(RunQuery()).total == said["started"] == access.limits.queue
+    assert sum(said.values()) == 10_000
+    assert all(words == "started" or words.endswith(".") for words in said)
+
+
+def test_requests_beyond_the_servers_queue_are_refused(guest: Callable[..., Any]) -> None:
+    """Six hundred calls of a program that never fetches its answers: some wait, the others are told, and the page
+    answers somebody else at once."""
+    one, other = guest(with_cookie=False), guest()
+
+    def call(number: int) -> int:
+        body = {"data": ["fixture", {"steps": 3}, "smoke", number]}
+        return one.http.post("/gradio_api/call/start_run", json=body).status_code
+
+    with ThreadPoolExecutor(16) as pool:
+        codes = Counter(pool.map(call, range(600)))
+    assert set(codes) <= {200, 503}
+    assert other.http.get("/config").status_code == 200
+    assert other.call("list_runs", "", "", 1) is not None
+
+
+def test_one_guest_has_few_runs_and_few_an_hour(access: Demo) -> None:
+    for _ in range(access.limits.runs):
+        access.submit("visitor-a", "fixture", {})
+    with pytest.raises(UsageError, match="You have 2 runs under way"):
+        access.submit("visitor-a", "fixture", {})
+    for round_ in range(access.limits.hourly):
+        for row in access.workbench.runs(RunQuery(owner="visitor-a", statuses=(Status.queued,))).rows:
+            access.workbench.cancel(row.run.id)
+        if round_ < access.limits.hourly - access.limits.runs:
+            access.submit("visitor-a", "fixture", {})
+    with pytest.raises(UsageError, match="You have started 20 runs in the last hour"):
+        access.submit("visitor-a", "fixture", {})
+
+
+def test_programs_without_a_name_share_their_room(access: Demo) -> None:
+    for _ in range(CROWD * access.limits.runs):
+        access.submit(NOBODY, "fixture", {})
+    with pytest.raises(UsageError, match="without a visitor's cookie"):
+        access.submit(NOBODY, "fixture", {})
+
+
+def test_the_owner_has_no_limit(access: Demo) -> None:
+    for _ in range(access.limits.queue + 2):
+        access.submit("local", "fixture", {})
+
+
+class _Params(Params):
+    steps: int = knob(5, title="Steps", help="1 to 1000.", ge=1, le=1000, demo_max=50)
+    sizes: list[int] = knob([1], title="Sizes", help="1 to 1000.", demo_max=10)
+    model: str = knob("embedded", title="Model", help="Which.", own_machine_only=True, demo_allowed=("tiny",))
+    words: str = knob("", title="Words", help="Any.")
+    many: list[str] = knob([], title="Many", help="Any.")
+
+
+@pytest.fixture
+def limited(access: Demo) -> Any:
+    """The fixture engine with parameters that have ceilings, in the catalogue of the demo."""
+    import dataclasses
+
+    engine = access.workbench.catalog.engine("fixture")
+    presets = {name: dataclasses.replace(preset, values={}) for name, preset in engine.presets.items()}
+    presets["paper"] = dataclasses.replace(presets["paper"], values={"steps": 900, "model": "hub/large"})
+    return dataclasses.replace(engine, params=_Params, presets=presets)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"steps": 51}, "steps must be at most 50 on this demo"),
+        ({"sizes": [1, 11]}, "sizes must be at most 10 on this demo"),
+        ({"model": "someone/model"}, "model must be one of tiny on this demo"),
+        ({"model": "/etc"}, "model must be one of tiny"),
+        *(({"words": text}, "words must not be a path") for text in (
+            "/etc/passwd", "~/secret", "..", "../x", "./x", "C:\\x", "\\\\host\\share", "file:///x", "s3://bucket/x",
+            " /etc", "http://169.254.169.254/", "file:x",
+        )),
+        ({"many": ["fine", "/etc"]}, "many must not be a path"),
+    ],
+)  # fmt: skip
+def test_values_beyond_a_demo_are_refused(limited: Any, values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(InvalidParams, match=sentence):
+        check_params(limited, _Params(**values), DemoLimits())
+
+
+def test_a_preset_is_no_way_around_a_ceiling(
+    limited: Any, access: Demo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        access.workbench, "catalog", Catalog.of([("fixture", limited, Origin("f", "f", "1"))])
+    )
+    with pytest.raises(InvalidParams, match="steps must be at most 50"):
+        access.submit("visitor-a", "fixture", {}, preset="paper")
+    access.submit("local", "fixture", {}, preset="paper")
+
+
+def test_what_is_allowed_stays_allowed(limited: Any) -> None:
+    good = {"steps": 50, "sizes": [10], "model": "tiny", "words": "a cat / a dog, 3:4", "many": ["and/or"]}
+    check_params(limited, _Params(**good), DemoLimits())
+    allowed = DemoLimits.from_environment({"WORKBENCH_DEMO_ALLOW": "fixture.model=hub/small, other.model=x"})
+    check_params(limited, _Params(model="hub/small"), allowed)
+    with pytest.raises(InvalidParams):
+        check_params(limited, _Params(model="x"), allowed)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"WORKBENCH_DEMO_RUNS": "many"}, {"WORKBENCH_DEMO_QUEUE": "0"}, {"WORKBENCH_DEMO_ALLOW": "model"}],
+)
+def test_a_limit_that_cannot_be_understood_stops_the_start(given: dict[str, str]) -> None:
+    with pytest.raises(BadSetting, match=next(iter(given))):
+        DemoLimits.from_environment(given)
+
+
+def test_a_run_ends_when_its_time_is_up(make_workbench: Callable[..., Workbench]) -> None:
+    workbench = make_workbench(executor="inline", run_limit_s=0.3)
+    run = workbench.submit("fixture", {"steps": 1000, "pause_s": 0.02})
+    assert (run.status, run.error_kind) == (Status.cancelled, "TimeLimit")
+    assert "Stopped after 0.3 s" in run.error
+    assert workbench.record(run.id).series(), "what it recorded is kept"
+
+
+def test_a_body_too_large_is_not_read(guest: Callable[..., Any]) -> None:
+    one = guest()
+    huge = b'{"data": ["' + b"x" * (1 << 20) + b'"]}'
+    assert one.http.post("/gradio_api/call/show_run", content=huge).status_code == 413
+    assert (
+        one.http.post("/wb/library/delete", content=huge * 2, headers={"X-Workbench": "1"}).status_code == 413
+    )
+    deep = b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
+    assert one.http.post("/gradio_api/call/show_run", content=deep).status_code in (400, 422, 500)
+    assert one.http.post("/wb/library/delete", content=deep, headers={"X-Workbench": "1"}).status_code == 400
+
+
+def test_a_guest_exports_few_runs_at_once(guest: Callable[..., Any]) -> None:
+    ids = ",".join(f"{number:026d}" for number in range(13))
+    answer = guest().http.get(f"/wb/export/{ids}.zip")
+    assert (answer.status_code, "at most 12" in answer.text) == (422, True)

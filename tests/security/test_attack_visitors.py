@@ -1,0 +1,162 @@
+"""One guest against another, and guests against the owner."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from storage import RunQuery
+from storage.ids import new_id
+from ui.owner_login import MAX_FAILURES, OwnerLogin, hub_name
+from workbench.access import NOBODY, Demo
+from workbench.errors import UsageError
+
+
+def test_a_guest_sees_own_and_published_runs_and_no_others(demo: Any, guest: Callable[..., Any]) -> None:
+    one, other, nobody = guest(), guest(), guest(with_cookie=False)
+    mine = one.call("start_run", "fixture", {"label": "mine alone"}, "smoke", 2)["id"]
+    one.ended(mine)
+    assert {row["id"] for row in one.call("list_runs", "", "", 500)} >= {mine, demo.published}
+    for stranger in (other, nobody):
+        listed = {row["id"] for row in stranger.call("list_runs", "", "", 500)}
+        assert demo.published in listed
+        assert not listed & {mine, demo.private}
+        library = stranger.http.get("/wb/library/runs?text=mine").text
+        assert mine not in library
+        assert "not for you" not in stranger.http.get("/wb/library/runs").text
+        assert mine not in str(stranger.page("act", {"do": "home"}))
+        # The link is the way to another's run, and it leads to that run alone.
+        followed = str(stranger.page("go", {"search": f"?run={demo.private}", "id": 1}))
+        assert demo.private in followed
+        assert demo.published not in followed
+
+
+def test_a_guest_changes_nothing_of_others(demo: Any, guest: Callable[..., Any]) -> None:
+    one, other = guest(), guest()
+    mine = one.call("start_run", "fixture", {"pause_s": 0.2, "steps": 100}, "default", 3)["id"]
+    for run in (mine, demo.published, demo.private):
+        assert "Only who started" in str(other.page("act", {"do": "stop", "run": run}))
+        assert "Only who started" in str(other.page("act", {"do": "ask", "run": run, "what": "x"}))
+        assert "Only who started" in other.call("cancel_run", run)["text"]
+        deleted = other.post("/wb/library/delete", {"ids": [run]}).json()
+        assert deleted["deleted"] == []
+        assert other.post("/wb/library/annotate", {"ids": [run], "note": "I was here"}).status_code == 422
+    assert one.call("run_status", mine)["status"] in ("queued", "running")
+    one.call("cancel_run", mine)
+    assert one.ended(mine)["status"] == "cancelled"
+    assert (
+        one.post("/wb/library/annotate", {"ids": [mine], "tags": "published", "note": "see"}).status_code
+        == 200
+    )
+    assert mine not in {row["id"] for row in other.call("list_runs", "", "", 500)}, "a guest cannot publish"
+    assert one.post("/wb/library/delete", {"ids": [mine]}).json()["deleted"] == [mine]
+
+
+def test_nobody_without_a_name_deletes(access: Demo) -> None:
+    """Programs without a cookie share a name, so it may not delete or annotate."""
+    run = access.submit(NOBODY, "fixture", {})
+    for verb in ("delete", "annotate"):
+        with pytest.raises(UsageError):
+            access.require_change(NOBODY, run, verb)
+    access.require_change(NOBODY, run, "stop")
+    assert access.workbench.runs(access.listed(NOBODY, RunQuery())).rows == []
+
+
+def test_run_ids_cannot_be_guessed() -> None:
+    """80 random bits each: ids of one millisecond share their time and nothing else."""
+    ids = [new_id(1.0) for _ in range(2000)]
+    assert len({run[10:] for run in ids}) == 2000
+    columns = [{run[place] for run in ids} for place in range(10, 26)]
+    assert all(len(column) == 32 for column in columns)
+    steps = {int(b, 36) - int(a, 36) for a, b in itertools.pairwise(ids)}
+    assert len(steps) == 1999, "the next id is not the last one plus something"
+
+
+@pytest.mark.parametrize("name", ["", "x", "..", "0" * 26, "' OR 1=1 --", "%", "last"])
+def test_an_id_that_is_none_gets_one_sentence(name: str, guest: Callable[..., Any]) -> None:
+    assert "There is no run" in guest(with_cookie=False).call("show_run", name)["text"]
+
+
+def test_private_endpoints_called_by_name_give_no_more_than_the_page(
+    demo: Any, guest: Callable[..., Any]
+) -> None:
+    """act, go, arrive and tick are for the page's script; a program that calls them is a guest like any other."""
+    one = guest()
+    info = one.http.get("/gradio_api/info").json()
+    assert not {"/act", "/go", "/arrive", "/tick"} & set(info["named_endpoints"])
+    for do in ("delete", "annotate", "__init__", "acts", "", None, ["run"]):
+        assert json.loads(one.page("act", {"do": do, "run": demo.private}))["data"][0]["do"] == []
+    assert one.call("act", {"do": "stop", "run": demo.private})["do"] == [], (
+        "without its event it does nothing"
+    )
+    many = [{"run": demo.private, "since": 0, "engine": "fixture"}] * 5000
+    assert str(one.call("tick", many)).count(demo.private) <= 8
+    assert one.page("act", {"do": "run", "engine": "fixture", "values": {}, "owner": "local"})
+    with demo.workbench() as bench:
+        assert {row.run.id for row in bench.runs(RunQuery(owner="local")).rows} == {
+            demo.published,
+            demo.private,
+        }
+
+
+def test_changes_are_asked_by_the_page_itself(demo: Any, guest: Callable[..., Any]) -> None:
+    """Without the header that a foreign page cannot send, nothing changes."""
+    one = guest()
+    for path in ("delete", "annotate", "import"):
+        assert one.http.post(f"/wb/library/{path}", content=b"{}").status_code == 403
+    assert one.http.post("/wb/upload?name=a.png", content=b"x").status_code == 403
+    assert one.http.post("/wb/login", content=b"{}").status_code == 403
+    answer = one.http.options("/wb/library/delete", headers={"Origin": "https://evil.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-workbench"})  # fmt: skip
+    assert (
+        answer.headers.get("access-control-allow-origin") != "https://evil.example"
+        or answer.status_code >= 400
+    )
+
+
+def test_the_owner_logs_in_and_sees_all(demo: Any, guest: Callable[..., Any]) -> None:
+    owner = guest()
+    wrong = owner.post("/wb/login", {"password": "wrong horse battery"})
+    assert wrong.status_code == 401
+    right = owner.post("/wb/login", {"password": "correct horse battery"})
+    assert right.status_code == 200
+    assert "HttpOnly" in right.headers["set-cookie"]
+    listed = {row["id"] for row in owner.call("list_runs", "", "", 500)}
+    assert {demo.published, demo.private} <= listed
+    assert owner.call("show_run", demo.private)["run"]["owner"] == "local"
+    assert owner.post("/wb/logout").status_code == 200
+    assert demo.private not in {row["id"] for row in owner.call("list_runs", "", "", 500)}
+
+
+def test_passwords_cannot_be_tried_out() -> None:
+    login = OwnerLogin("correct horse battery")
+    tries = []
+    for number in range(50):
+        try:
+            tries.append(login.enter(f"guess {number}"))
+        except Exception as error:
+            tries.append(type(error).__name__)
+    assert tries.count(None) == MAX_FAILURES
+    assert tries.count("TooMany") == 50 - MAX_FAILURES
+    assert OwnerLogin(names=frozenset({"alice"})).enter("") is None
+
+
+def test_a_name_counts_only_where_the_hub_vouches_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradio plays at logging in outside a Space: that must not open the owner's view."""
+    from types import SimpleNamespace
+
+    info = {"userinfo": {"preferred_username": "alice"}, "expires_at": 9e12}
+    request = SimpleNamespace(scope={"session": {"oauth_info": info}}, cookies={})
+    login = OwnerLogin(names=frozenset({"alice"}))
+    monkeypatch.delenv("SPACE_ID", raising=False)
+    assert hub_name(request) == ""
+    assert not login.is_owner(request)
+    monkeypatch.setenv("SPACE_ID", "alice/papers")
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", "signed")
+    assert login.is_owner(request)
+    assert not OwnerLogin(names=frozenset({"bob"})).is_owner(request)
+    info["expires_at"] = 1.0
+    assert not login.is_owner(request)
