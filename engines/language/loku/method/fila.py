@@ -169,7 +169,7 @@ def _start(
 ) -> LayerReport:
     base = layer.get_base_layer()
     turned = tuple(base.weight.shape) != (layer.out_features, layer.in_features) or layer.fan_in_fan_out
-    weight = (base.weight.T if turned else base.weight).float()
+    weight = (base.weight.T if turned else base.weight).float().clone()
     forget, retain = forget.to(weight.device).float(), retain.to(weight.device).float()
     relative = relative_importance(forget, retain, eps)
     rho = row_weights(relative, eps)
