@@ -104,9 +104,7 @@ def drift(original: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
     """KL(original ‖ current) over the answer tokens of the retain batch, mean a token, in nats."""
     now, _ = answer_positions(logits, labels)
     before, _ = answer_positions(original, labels)
-    return kl_div(
-        log_softmax(now, -1), log_softmax(before, -1), log_target=True, reduction="batchmean"
-    )
+    return kl_div(log_softmax(now, -1), log_softmax(before, -1), log_target=True, reduction="batchmean")
 
 
 def terms(
@@ -197,9 +195,7 @@ def _rmu(model: nn.Module, pair: Pair, s: LossSettings, original: nn.Module | No
     with torch.no_grad():
         before, _ = _hidden(original, pair.retain, s.rmu_layer)
     kept = pair.retain.labels[:, 1:] != IGNORED
-    return Terms(
-        forget, mse_loss(now[:, :-1][kept], before[:, :-1][kept]), watch(logits, pair.forget.labels)
-    )
+    return Terms(forget, mse_loss(now[:, :-1][kept], before[:, :-1][kept]), watch(logits, pair.forget.labels))
 
 
 def _hidden(model: nn.Module, batch: Batch, layer: int) -> tuple[Tensor, Tensor]:
@@ -215,8 +211,9 @@ _TERMS: Mapping[LossKey, Compute] = {
     "idk": _idk,
     "npo": _npo,
     "simnpo": _simple(
-        lambda logits, labels, s: s.simnpo_weight
-        * simnpo(*row_losses(logits, labels), s.simnpo_beta, s.simnpo_delta),
+        lambda logits, labels, s: (
+            s.simnpo_weight * simnpo(*row_losses(logits, labels), s.simnpo_beta, s.simnpo_delta)
+        ),
         keeps=True,
     ),
     "dpo": _dpo,

@@ -130,7 +130,9 @@ class Unlearner:
         norm = float(nn.utils.clip_grad_norm_(self.parameters, s.clip))
         if not np.isfinite(float(loss.detach())) or not np.isfinite(norm):
             self.optimizer.zero_grad(set_to_none=True)
-            raise Diverged(f"the loss was not finite at step {step} with the learning rate {self.rate(step):.3g}")
+            raise Diverged(
+                f"the loss was not finite at step {step} with the learning rate {self.rate(step):.3g}"
+            )
         rate = self.rate(step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -141,7 +143,9 @@ class Unlearner:
     def _pair(self, step: int) -> Pair:
         epoch, place = divmod(step - 1, self.steps_an_epoch)
         if place == 0 or not self._order:
-            shuffled = numpy_generator(self.seed, "forget order", epoch).permutation(len(self.questions.forget))
+            shuffled = numpy_generator(self.seed, "forget order", epoch).permutation(
+                len(self.questions.forget)
+            )
             self._order = [int(i) for i in shuffled]
         chosen = self._order[place * self.settings.batch : (place + 1) * self.settings.batch]
         draw = numpy_generator(self.seed, "retain pairing", step)

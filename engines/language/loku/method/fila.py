@@ -144,7 +144,9 @@ def _check(name: str, layer: Any, adapter: str, forget: Fisher, retain: Fisher) 
     weight = layer.get_base_layer().weight
     shape = (layer.out_features, layer.in_features)
     if not weight.is_floating_point() or weight.dim() != 2 or sorted(weight.shape) != sorted(shape):
-        raise ValueError(f"layer {name} has a quantised weight; FILA changes the base: load the model in floats")
+        raise ValueError(
+            f"layer {name} has a quantised weight; FILA changes the base: load the model in floats"
+        )
     if layer.lora_variant.get(adapter) is not None or layer.merged:
         raise ValueError(f"layer {name}: FILA starts plain, unmerged LoRA adapters only")
     for which, fisher in (("fisher_forget", forget), ("fisher_retain", retain)):

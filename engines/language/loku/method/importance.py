@@ -107,7 +107,9 @@ class FisherMeter:
     def _ear(self, name: str) -> Any:
         def heard(module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> None:
             if args[0].dim() != 3 or name in self._inputs:
-                raise ValueError(f"Fisher values need layer {name} to see (rows, tokens, features) once a pass")
+                raise ValueError(
+                    f"Fisher values need layer {name} to see (rows, tokens, features) once a pass"
+                )
             self._inputs[name] = args[0].detach()
             out.register_hook(lambda gradient: self._count(name, gradient))
 
@@ -142,7 +144,7 @@ class Epsilons:
 
     @classmethod
     def named(cls, name: str) -> Epsilons:
-        """"relative" or "official"; raises ValueError."""
+        """ "relative" or "official"; raises ValueError."""
         known = {"relative": cls.RELATIVE, "official": cls.OFFICIAL}
         if name not in known:
             raise ValueError(f"eps must be one of {', '.join(known)}; got {name!r}")

@@ -51,7 +51,9 @@ def rows(count: int, seed: int = 0, length: int = 12) -> list[Encoded]:
     return made
 
 
-def adapted(model: nn.Module, targets: tuple[str, ...], rank: int, start: Any = True, alpha: int | None = None) -> Any:
+def adapted(
+    model: nn.Module, targets: tuple[str, ...], rank: int, start: Any = True, alpha: int | None = None
+) -> Any:
     """The model with LoRA adapters of peft (the model itself is changed)."""
     from peft import LoraConfig, get_peft_model
 
@@ -61,5 +63,7 @@ def adapted(model: nn.Module, targets: tuple[str, ...], rank: int, start: Any = 
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to False", category=UserWarning)
-        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        warnings.filterwarnings(
+            "ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning
+        )
         return get_peft_model(model, config)

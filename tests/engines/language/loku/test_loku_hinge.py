@@ -62,7 +62,10 @@ def test_it_is_the_mean_over_tokens_not_over_sequences() -> None:
     labels = torch.full((2, 6), -100)
     labels[0, 2:] = 3
     labels[1, 5] = 4
-    each = [hinge_terms(logits[b, t - 1][None], labels[b, t][None])[0] for b, t in [(0, 2), (0, 3), (0, 4), (0, 5), (1, 5)]]
+    each = [
+        hinge_terms(logits[b, t - 1][None], labels[b, t][None])[0]
+        for b, t in [(0, 2), (0, 3), (0, 4), (0, 5), (1, 5)]
+    ]
     torch.testing.assert_close(inverted_hinge(logits, labels), torch.cat(each).mean())
 
 

@@ -12,7 +12,9 @@ from engines.language.loku.method.importance import share_above, target_layers
 from engines.language.prompts import Encoded, collate
 
 
-def one_by_one(model: nn.Module, questions: list[Encoded], targets: tuple[str, ...], group: int = 1) -> dict[str, torch.Tensor]:
+def one_by_one(
+    model: nn.Module, questions: list[Encoded], targets: tuple[str, ...], group: int = 1
+) -> dict[str, torch.Tensor]:
     """The slow obvious version: a backward pass for each group, squared gradients of the weights."""
     layers = target_layers(model, targets)
     sums = {name: torch.zeros_like(layer.weight) for name, layer in layers.items()}
@@ -59,7 +61,9 @@ def test_a_batch_mean_understates() -> None:
     proper, official = FisherMeter(model, ("c_fc",)), FisherMeter(model, ("c_fc",), fisher_batch=4)
     for meter in (proper, official):
         meter.add(collate(questions, 0))
-    assert sum(float(v.sum()) for v in official.values().values()) < sum(float(v.sum()) for v in proper.values().values())
+    assert sum(float(v.sum()) for v in official.values().values()) < sum(
+        float(v.sum()) for v in proper.values().values()
+    )
 
 
 def test_the_model_is_left_as_it_was() -> None:

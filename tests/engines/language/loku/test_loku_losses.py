@@ -37,7 +37,13 @@ def pair() -> Pair:
 
 
 def gradient(model, loss) -> torch.Tensor:
-    return torch.cat([g.flatten() for g in torch.autograd.grad(loss, [p for p in model.parameters()], allow_unused=True) if g is not None])
+    return torch.cat(
+        [
+            g.flatten()
+            for g in torch.autograd.grad(loss, [p for p in model.parameters()], allow_unused=True)
+            if g is not None
+        ]
+    )
 
 
 def test_npo_at_the_reference_and_towards_ascent(pair: Pair) -> None:
@@ -55,7 +61,9 @@ def test_npo_at_the_reference_and_towards_ascent(pair: Pair) -> None:
 
 def test_kin_of_npo() -> None:
     nll, tokens = torch.tensor([4.0, 9.0]), torch.tensor([2.0, 3.0])
-    assert float(simnpo(nll, tokens, 4.5, 0.0)) == pytest.approx(float(npo(nll / tokens, torch.zeros(2), 4.5)))
+    assert float(simnpo(nll, tokens, 4.5, 0.0)) == pytest.approx(
+        float(npo(nll / tokens, torch.zeros(2), 4.5))
+    )
     assert float(dpo(torch.zeros(2), torch.zeros(2), 0.1)) == pytest.approx(20 * math.log(2), rel=1e-6)
     # with nothing chosen, DPO is NPO
     assert float(dpo(torch.zeros(2), tokens - nll, 0.1)) == pytest.approx(float(npo(nll, tokens, 0.1)))
@@ -96,9 +104,9 @@ def test_every_loss_has_a_gradient_and_says_what_it_needs(key, pair: Pair) -> No
 
 def test_drift_is_zero_at_the_original_and_equals_the_formula(pair: Pair) -> None:
     model, original = tiny_neo(), tiny_neo().requires_grad_(False)
-    assert float(terms("kl", model, pair, CONSTANTS, original).retain) == pytest.approx(0, abs=1e-6)
+    assert float(terms("kl", model, pair, CONSTANTS, original).retain.detach()) == pytest.approx(0, abs=1e-6)
     other = tiny_neo(seed=1)
-    found = float(terms("kl", other, pair, CONSTANTS, original).retain)
+    found = float(terms("kl", other, pair, CONSTANTS, original).retain.detach())
     p, q = (m(**pair.retain.inputs()).logits[:, :-1].softmax(-1) for m in (original, other))
     due = pair.retain.labels[:, 1:] != -100
     assert found == pytest.approx(float((p * (p / q).log()).sum(-1)[due].mean()), rel=1e-4)
@@ -130,7 +138,10 @@ def test_an_epoch_sees_every_question_once_and_pairs_it() -> None:
     for step in (1, 2, 3):
         pair = unlearner._pair(step)
         assert len(pair.forget.ids) == len(pair.retain.ids) == len(pair.refusal.ids)
-        seen += [tuple(row[mask.bool()].tolist()) for row, mask in zip(pair.forget.ids, pair.forget.attention, strict=True)]
+        seen += [
+            tuple(row[mask.bool()].tolist())
+            for row, mask in zip(pair.forget.ids, pair.forget.attention, strict=True)
+        ]
         first = first or pair
     assert sorted(seen) == sorted(row.ids for row in rows(10, 1))
     again = loop(tiny_neo(1))._pair(1)
@@ -147,7 +158,7 @@ def test_the_hinge_forgets_and_the_rest_is_frozen() -> None:
         learner.step()
     before = {n: p.detach().clone() for n, p in model.named_parameters()}
     peft_model = adapted(model, NEO_TARGETS, rank=4)
-    unlearner = loop(peft_model, lr=5e-3)
+    unlearner = loop(peft_model, lr=3e-2)
     infos = [unlearner.step() for _ in range(unlearner.steps)]
     assert infos[0].seen["IHL"] > 1.5
     assert infos[-1].seen["IHL"] < infos[0].seen["IHL"] - 0.3

@@ -25,7 +25,7 @@ from engines.language.loku.method import (
 
 
 def test_overlap_of_the_spec() -> None:
-    assert overlap("a b c d".split(), "b c".split(), 2) == pytest.approx(1 / 3)  # type: ignore[arg-type]
+    assert overlap(["a", "b", "c", "d"], ["b", "c"], 2) == pytest.approx(1 / 3)  # type: ignore[arg-type]
     assert overlap([1, 2, 1, 2], [1, 2], 2) == pytest.approx(2 / 3), "repeats of the generated text count"
     assert overlap([1], [1], 2) == 0
 
