@@ -40,7 +40,7 @@ def gradient(model, loss) -> torch.Tensor:
     return torch.cat(
         [
             g.flatten()
-            for g in torch.autograd.grad(loss, [p for p in model.parameters()], allow_unused=True)
+            for g in torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
             if g is not None
         ]
     )
@@ -107,7 +107,7 @@ def test_drift_is_zero_at_the_original_and_equals_the_formula(pair: Pair) -> Non
     assert float(terms("kl", model, pair, CONSTANTS, original).retain.detach()) == pytest.approx(0, abs=1e-6)
     other = tiny_neo(seed=1)
     found = float(terms("kl", other, pair, CONSTANTS, original).retain.detach())
-    p, q = (m(**pair.retain.inputs()).logits[:, :-1].softmax(-1) for m in (original, other))
+    p, q = (m(**pair.retain.inputs()).logits[:, :-1].softmax(-1).detach() for m in (original, other))
     due = pair.retain.labels[:, 1:] != -100
     assert found == pytest.approx(float((p * (p / q).log()).sum(-1)[due].mean()), rel=1e-4)
 
