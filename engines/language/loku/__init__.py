@@ -1,1 +1,1 @@
-"""LoKU, as the paper has it: the inverted hinge loss, importance, FILA, and the measures of forgetting. No events."""
+"""LoKU: make a language model forget, with the inverted hinge loss and Fisher-weighted low-rank adapters."""
