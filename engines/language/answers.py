@@ -7,6 +7,7 @@ carry the fact (`fact_accuracy`).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,20 +69,29 @@ class Scored:
 @torch.no_grad()
 def score(model: nn.Module, rows: Sequence[Encoded], *, pad: int, tokens: int = 4096) -> list[Scored]:
     """Each row scored, in order. Rows of similar length share a forward of at most `tokens` tokens, padded on the
-    right, where a causal model cannot see it. The model's mode (train or eval) is left alone: call eval() first."""
-    device = next(model.parameters()).device
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i].ids))
+    right, where a causal model cannot see it, and logits are computed from the first answer token on alone where the
+    model can do so. The model's mode (train or eval) is left alone: call eval() first."""
+    device, keeps = next(model.parameters()).device, keeps_last_logits(model)
+    order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].start))
     found: dict[int, Scored] = {}
     for chosen in _batches(order, [len(row.ids) for row in rows], tokens):
         batch = collate([rows[i] for i in chosen], pad, device)
-        logits = model(**batch.inputs(), use_cache=False).logits
-        losses, right = token_losses(logits, batch.labels)
+        first = min(rows[i].start for i in chosen) - 1 if keeps else 0
+        extra = {"logits_to_keep": batch.ids.shape[1] - first} if keeps else {}
+        logits = model(**batch.inputs(), use_cache=False, **extra).logits
+        losses, right = token_losses(logits, batch.labels[:, first:])
         losses, right = losses.cpu(), right.cpu()
         for b, i in enumerate(chosen):
-            where = slice(rows[i].start - 1, len(rows[i].ids) - 1)
+            where = slice(rows[i].start - 1 - first, len(rows[i].ids) - 1 - first)
             fact = np.array(rows[i].fact or [False] * len(rows[i].answer), dtype=bool)
             found[i] = Scored(losses[b, where].numpy().copy(), right[b, where].numpy().copy(), fact)
     return [found[i] for i in range(len(rows))]
+
+
+def keeps_last_logits(model: nn.Module) -> bool:
+    """Whether the model's forward takes `logits_to_keep` (the number of last positions that get logits)."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
 
 def token_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,8 +99,8 @@ def token_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
     logits (B, T, V). Differentiable in the logits."""
     shifted, targets = logits[:, :-1].float(), labels[:, 1:]
-    losses = nn.functional.cross_entropy(shifted.transpose(1, 2), targets, reduction="none")
-    return losses, shifted.argmax(2) == targets
+    losses = nn.functional.cross_entropy(shifted.flatten(0, 1), targets.flatten(), reduction="none")
+    return losses.view_as(targets), shifted.argmax(2) == targets
 
 
 def _batches(order: Sequence[int], lengths: Sequence[int], tokens: int) -> list[list[int]]:
