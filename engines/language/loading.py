@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.contract import Refusal
+from engines.devices import memory_bytes
 from engines.language.authors import embedded
 from engines.language.prompts import Encoded, Template, encode, template_for
 
@@ -129,51 +130,78 @@ def _check_folder(folder: Path, field: str) -> None:
 
 
 def load(
-    reference: str, device: str = "cpu", field: str = "model", template: Template | None = None
+    reference: str,
+    device: str = "cpu",
+    field: str = "model",
+    template: Template | None = None,
+    copies: int = 1,
 ) -> LanguageModel:
     """The model of that reference in float32 on `device`, in evaluation mode; raises `Refusal`.
 
     float32 everywhere: FILA's start keeps the function of a model only as exactly as its numbers are kept (LoKU,
-    spec section 9). `template` overrides the one of the model's family."""
+    spec section 9). `template` overrides the one of the model's family; `copies` of the weights must fit into memory."""
     check_reference(reference, field)
     is_embedded = reference in embedded.NAMES
     where = str(embedded.folder(reference)) if is_embedded else reference
-    model, tokenizer = pretrained(where, field, instead=embedded.NAMES[0])
+    model, tokenizer = pretrained(where, field, instead=embedded.NAMES[0], copies=copies)
     chosen = template or template_for(str(model.config.model_type), tokenizer, reference)
     model.to(device).eval()
     return LanguageModel(model, tokenizer, chosen, reference, context_of(model, tokenizer))
 
 
-def pretrained(reference: str, field: str, instead: str, dtype: Any = None) -> tuple[nn.Module, Any]:
+def pretrained(
+    reference: str, field: str, instead: str, dtype: Any = None, copies: int = 1
+) -> tuple[nn.Module, Any]:
     """(model, tokenizer) of a folder or hub id through transformers' Auto classes, on the CPU; raises `Refusal`.
 
-    `dtype` (torch.float32 where None); `instead` names an embedded model to fall back on, for the sentence."""
+    `dtype` (torch.float32 where None); `instead` names an embedded model to fall back on, for the sentence. Configuration
+    and size are looked at before any weights are fetched: `copies` of them must fit into memory."""
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-    folder = Path(reference).expanduser()
+    folder, dtype = Path(reference).expanduser(), dtype or torch.float32
     is_folder = folder.is_dir()
     where = str(folder) if is_folder else reference
     name = folder.name if is_folder else reference  # never a path of this machine
     try:
         if not is_folder:
             ask_the_hub_once(reference)
+        config = AutoConfig.from_pretrained(where, trust_remote_code=False)
+        _check_memory(config, dtype, copies, f"{field} {name!r}", field, instead)
         with no_progress_bar():
             tokenizer = AutoTokenizer.from_pretrained(where, trust_remote_code=False)
             model = AutoModelForCausalLM.from_pretrained(
-                where, dtype=dtype or torch.float32, use_safetensors=True, trust_remote_code=False
+                where, dtype=dtype, use_safetensors=True, trust_remote_code=False
             )
+    except Refusal:
+        raise
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise Refusal(field, f"{field} {name!r} {_why(error)}, or use {instead}.") from error
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.eos_token_id is None:
         raise Refusal(
             field,
             f"{field} {name!r} has a tokenizer without an end mark; choose another model, or use {instead}.",
         )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer
+
+
+def _check_memory(config: Any, dtype: Any, copies: int, what: str, field: str, instead: str) -> None:
+    """Refuses a model whose weights alone would not fit: a machine without memory kills the run without a word."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        count = sum(p.numel() for p in AutoModelForCausalLM.from_config(config).parameters())
+    needed, free = count * dtype.itemsize * copies, memory_bytes()
+    if needed > free:
+        raise Refusal(
+            field,
+            f"{what} has {count / 1e9:.1f} billion parameters and takes {needed / 2**30:.0f} GB of memory here; "
+            f"{free / 2**30:.0f} GB are free: choose a smaller model, or use {instead}.",
+        )
 
 
 def _why(error: BaseException) -> str:

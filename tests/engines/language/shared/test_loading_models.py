@@ -170,6 +170,18 @@ def test_weights_that_are_damaged(tmp_path: Path) -> None:
     shutil.rmtree(folder)
 
 
+def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save("phi", tmp_path / "m")
+    size = 4 * sum(p.numel() for p in load(str(folder)).model.parameters())
+    monkeypatch.setattr(loading, "memory_bytes", lambda: 2 * size)
+    load(str(folder), copies=2)
+    (folder / "model.safetensors").write_bytes(b"never looked at")
+    with pytest.raises(Refusal, match="choose a smaller model, or use authors"):
+        load(str(folder), copies=3)
+
+
 def test_the_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
