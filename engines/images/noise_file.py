@@ -68,3 +68,25 @@ def read_noise(path: Path, shape: tuple[int, int, int], field: str = FIELD) -> d
     if bool((noise.flatten(1).norm(dim=1) == 0).any()):
         raise Refusal(field, f"{field} must not be zero: its direction would be undefined.")
     return found
+
+
+def count_noise(path: Path, field: str = FIELD) -> int:
+    """How many noises a file holds, from its header alone. Raises Refusal."""
+    try:
+        if path.suffix == ".npy":
+            import numpy as np
+
+            shape = tuple(np.load(path, mmap_mode="r", allow_pickle=False).shape)
+        else:
+            from safetensors import safe_open
+
+            with safe_open(path, framework="numpy") as file:
+                shape = tuple(file.get_slice("noise").get_shape())
+    except Exception as error:  # safetensors has errors of its own, NumPy raises what it meets
+        raise Refusal(
+            field,
+            f"{field}: {path.name!r} cannot be read as {' or '.join(ACCEPT)} with an array named noise.",
+        ) from error
+    if len(shape) not in (3, 4):
+        raise Refusal(field, f"{field} must be an array N x channels x height x width; got shape {shape}.")
+    return shape[0] if len(shape) == 4 else 1

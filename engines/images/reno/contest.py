@@ -1,0 +1,293 @@
+"""All contenders on the same pictures, in step: ReNO, its ablations and extensions, best-of-N, zero-order search.
+
+A *row* is one picture to be made: a prompt and a start noise. Each iteration moves every contender once, so that
+curves grow together and a change of the machine's load meets all of them. One iteration of ReNO is one forward and one
+backward pass; best-of-N looks at three noises meanwhile, as the paper counts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from engines.images.reno.baselines import Search, consider, init_search, neighbour
+from engines.images.reno.method import Evaluate, Info, Settings, State, init, step, values
+from engines.images.reno.objective import Objective
+from engines.images.reno.params import RenoParams
+
+RENO, WARM, FREE, UNCLIPPED, HALVED = (
+    "ReNO", "ReNO, warm start", "ReNO, no regulariser", "ReNO, no clipping", "ReNO, halving",
+)  # fmt: skip
+BEST, ZERO, PLAIN = "Best of N", "Zero-order search", "Plain picture"
+DRAWS = 3
+"""Noises that best-of-N looks at while ReNO makes one iteration: the paper's cost of one."""
+RADIUS = 0.1
+"""Step of the zero-order search, in units of the noise's size."""
+MORE_DRAWS = 6
+"""Best-of-N gets at most so many noises an iteration of ReNO to fill the time that ReNO took."""
+FEW = 4
+"""Up to so many rows, best-of-N's draws of an iteration go through the models together."""
+
+
+def without(title: str) -> str:
+    """The contender that optimises all rewards but one."""
+    return f"ReNO without {title}"
+
+
+@dataclass
+class Arm:
+    """A contender that climbs by `method.step`: which rows of its gang are its own."""
+
+    series: str
+    rows: slice
+    info: Info | None = None
+
+
+@dataclass
+class Gang:
+    """Arms with equal settings in one batch. `prompt_of`, `weights`, `strength` have a row for each noise."""
+
+    arms: list[Arm]
+    state: State
+    prompt_of: torch.Tensor
+    weights: torch.Tensor
+    strength: torch.Tensor
+    settings: Settings
+    evaluate: Evaluate
+    seconds: float = 0.0
+
+    def advance(self) -> None:
+        """One step of all arms, and its time."""
+        started = now(self.state.noise.device)
+        self.state, info = step(
+            self.state, self.evaluate, self.weights, self.settings, strength=self.strength
+        )
+        self.seconds += now(self.state.noise.device) - started
+        for arm in self.arms:
+            picked = {name: value[arm.rows] for name, value in vars(info).items()}
+            arm.info = Info(**picked)
+
+    def of(self, arm: Arm) -> State:
+        """The arm's own part of the state."""
+        return self.state.take(torch.arange(len(self.state.noise))[arm.rows])
+
+    @property
+    def share(self) -> float:
+        """Seconds for each arm of the gang."""
+        return self.seconds / len(self.arms)
+
+
+def now(device: torch.device) -> float:
+    """Seconds on a clock that waits for the device."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+@dataclass
+class Lookout:
+    """A search without gradients, with the best reward after each look and when it was known."""
+
+    series: str
+    search: Search
+    seconds: float = 0.0
+    trace: list[tuple[float, torch.Tensor]] = field(default_factory=list)
+    """After each look: seconds so far, and the best of each row [N]."""
+    pictures: list[torch.Tensor | None] = field(default_factory=list)
+    """The best pictures after each look; None where nothing changed."""
+
+    def after(self, seconds: float) -> int:
+        """How many looks were done within those seconds, at least one."""
+        return max(1, sum(t <= seconds for t, _ in self.trace))
+
+    def pictures_after(self, looks: int) -> torch.Tensor:
+        """The best pictures after so many looks."""
+        return next(p for p in reversed(self.pictures[:looks]) if p is not None)
+
+
+class Contest:
+    """The contenders of one set of rows. `advance(i)` moves all of them; what they reached stands in the fields."""
+
+    def __init__(
+        self,
+        objective: Objective,
+        params: RenoParams,
+        prompt_of: torch.Tensor,
+        places: list[int],
+        seed: int,
+        start: dict[str, torch.Tensor] | None = None,
+    ) -> None:
+        self.objective, self.params, self.seed, self.places = objective, params, seed, places
+        self.prompt_of = prompt_of.to(objective.device)
+        self.evaluate = objective.evaluate(self.prompt_of)
+        self.weights = torch.tensor(objective.weights, device=objective.device)
+        self.settings = Settings(
+            lr=params.lr,
+            momentum=params.momentum,
+            nesterov=params.nesterov,
+            clip=params.clip,
+            regularise=params.regularise,
+            shape=params.shape,
+            optimizer=params.optimizer,
+            at_once=params.at_once,
+        )
+        n = len(places)
+        given = start["noise"][:n].to(objective.device) if start else None
+        self.noise = torch.stack([objective.draw(seed, p, 0) for p in places]) if given is None else given
+        momentum = start["momentum"][:n].to(objective.device) if start and "momentum" in start else None
+        self.reno = self._gang([RENO], self.noise, momentum=momentum)
+        self.best = Lookout(BEST, init_search(self.noise))
+        self.zero = Lookout(ZERO, init_search(self.noise)) if "zero_order" in params.compare else None
+        self.ablations = self._ablations() if "ablations" in params.compare else None
+        self.unclipped = (
+            self._gang([UNCLIPPED], self.noise, clip=0.0) if "no_clip" in params.compare else None
+        )
+        self.warm: Gang | None = None
+        self.warm_from = math.ceil(params.warm_start / DRAWS) if "warm" in params.compare else -1
+        self.warm_pool_s = 0.0
+        self.halved = self._halving() if "halving" in params.compare else None
+
+    def _gang(
+        self,
+        series: list[str],
+        noise: torch.Tensor,
+        *,
+        weights: torch.Tensor | None = None,
+        strength: torch.Tensor | None = None,
+        momentum: torch.Tensor | None = None,
+        **changes: float,
+    ) -> Gang:
+        """Arms of equal size over `noise`, one after the other."""
+        n = len(noise)
+        each = n // len(series)
+        arms = [Arm(name, slice(k * each, (k + 1) * each)) for k, name in enumerate(series)]
+        prompt_of = self.prompt_of.repeat(n // len(self.prompt_of))
+        return Gang(
+            arms,
+            init(noise, momentum),
+            prompt_of,
+            self.weights.expand(n, -1) if weights is None else weights,
+            noise.new_ones(n) if strength is None else strength,
+            replace(self.settings, **changes),  # type: ignore[arg-type]
+            self.objective.evaluate(prompt_of),
+        )
+
+    def _ablations(self) -> Gang:
+        """Without the regulariser, and without each reward where there are several, in one batch."""
+        titles, n = list(self.objective.rewards), len(self.noise)
+        left_out = range(len(titles)) if len(titles) > 1 else range(0)
+        series = [FREE, *(without(titles[k]) for k in left_out)]
+        weights = self.weights.expand(len(series), n, -1).clone()
+        for arm, k in enumerate(left_out, 1):
+            weights[arm, :, k] = 0
+        strength = self.noise.new_ones(len(series), n)
+        strength[0] = 0
+        noise = self.noise.repeat(len(series), 1, 1, 1)
+        return self._gang(series, noise, weights=weights.flatten(0, 1), strength=strength.flatten())
+
+    def _halving(self) -> Gang:
+        """2^k noises a row; the k halvings happen in `advance`."""
+        k = self.params.halvings
+        fresh = [
+            torch.stack([self.objective.draw(self.seed, p, -number) for p in self.places])
+            for number in range(1, 2**k)
+        ]
+        return self._gang([HALVED], torch.cat([self.noise, *fresh]))
+
+    def gangs(self) -> Iterator[Gang]:
+        """All that climb, ReNO first."""
+        for gang in (self.reno, self.warm, self.ablations, self.unclipped, self.halved):
+            if gang is not None:
+                yield gang
+
+    def lookouts(self) -> Iterator[Lookout]:
+        """All that search without gradients."""
+        yield self.best
+        if self.zero is not None:
+            yield self.zero
+
+    def advance(self, i: int) -> None:
+        """Iteration i (from 0) of every contender."""
+        self.reno.advance()
+        self.draw(i * DRAWS, DRAWS)
+        if i + 1 == self.warm_from:
+            self.warm_pool_s = self.best.seconds
+            self.warm = self._gang([WARM], self.best.search.noise)
+        elif self.warm is not None:
+            self.warm.advance()
+        for gang in (self.ablations, self.unclipped):
+            if gang is not None:
+                gang.advance()
+        if self.zero is not None:
+            fresh = torch.stack([self.objective.draw(self.seed, p, 1_000_000 + i) for p in self.places])
+            candidate = self.noise if i == 0 else neighbour(self.zero.search.noise, fresh, RADIUS)
+            self._look(self.zero, [candidate])
+        self._advance_halved(i)
+
+    def draw(self, first: int, count: int) -> None:
+        """Let best-of-N look at its candidates number `first` and on; candidate 0 is the plain picture."""
+        drawn = [
+            self.noise
+            if number == 0
+            else torch.stack([self.objective.draw(self.seed, p, number) for p in self.places])
+            for number in range(first, first + count)
+        ]
+        if len(self.places) <= FEW:
+            self._look(self.best, drawn)
+        else:
+            for candidate in drawn:
+                self._look(self.best, [candidate])
+
+    def fill_time(self, seconds: float) -> None:
+        """Let best-of-N go on until it had as much time, up to `MORE_DRAWS` noises an iteration."""
+        most = MORE_DRAWS * self.reno.state.iteration
+        while self.best.seconds < seconds and self.best.search.evaluated < most:
+            self.draw(self.best.search.evaluated, DRAWS)
+
+    def _look(self, lookout: Lookout, candidates: list[torch.Tensor]) -> None:
+        started = now(self.objective.device)
+        noise = torch.cat(candidates)
+        evaluate = self.objective.evaluate(self.prompt_of.repeat(len(candidates)))
+        pictures, rewards = values(noise, evaluate, self.settings.at_once)
+        before, n = lookout.seconds, len(self.places)
+        took = now(self.objective.device) - started
+        for k, candidate in enumerate(candidates):
+            rows = slice(k * n, (k + 1) * n)
+            lookout.search, better = consider(
+                lookout.search, candidate, pictures[rows], rewards[rows], self.weights
+            )
+            lookout.seconds = before + took * (k + 1) / len(candidates)
+            lookout.trace.append((lookout.seconds, lookout.search.best))
+            lookout.pictures.append(lookout.search.pictures if bool(better.any()) else None)
+
+    def _advance_halved(self, i: int) -> None:
+        """Each of the k + 1 stages costs the same: stage j has 2^(k - j) noises a row for its share of iterations."""
+        gang = self.halved
+        if gang is None:
+            return
+        k, n, total = self.params.halvings, len(self.places), self.params.iterations
+        done, ends = 0, []
+        for j in range(k + 1):
+            done += max(1, round(total / ((k + 1) * 2 ** (k - j))))
+            ends.append(done)
+        if i >= ends[-1]:
+            return
+        gang.advance()
+        if i + 1 in ends[:-1]:
+            scores = gang.state.best.view(-1, n)  # [noises a row, rows]
+            keep = scores.argsort(dim=0, descending=True)[: max(1, len(scores) // 2)]
+            rows = (keep * n + torch.arange(n, device=keep.device)).flatten()
+            took = gang.seconds
+            gang = self.halved = Gang(
+                [Arm(HALVED, slice(0, len(rows)))],
+                gang.state.take(rows),
+                gang.prompt_of[rows],
+                gang.weights[rows],
+                gang.strength[rows],
+                gang.settings,
+                self.objective.evaluate(gang.prompt_of[rows]),
+                took,
+            )

@@ -1,0 +1,181 @@
+"""From parameters to what the method needs: pictures and rewards of noise, for one prompt or many.
+
+Prompts are encoded once, for the generator and for each reward; an iteration only looks at them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from engines.contract import Refusal
+from engines.devices import torch_generator
+from engines.images import choices
+from engines.images.generators.base import Conditioning, Generator
+from engines.images.reno.method import Evaluate
+from engines.images.reno.params import CLOSED_FORM, RenoParams
+
+Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""`score(pictures [n, 3, H, W], prompts [n])`: rewards [n]; the second argument numbers the prompts."""
+Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""`paint(noise [n, C, H, W], prompts [n])`: pictures [n, 3, H, W] in 0..1."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The models of a run, bound to its prompts. `rewards` are optimised (those of weight 0 are not among them),
+    `watched` are only looked at; both by title."""
+
+    prompts: tuple[str, ...]
+    noise_shape: tuple[int, int, int]
+    device: torch.device
+    paint: Paint
+    rewards: dict[str, Score]
+    watched: dict[str, Score]
+    weights: tuple[float, ...]
+
+    def evaluate(self, prompt_of: torch.Tensor) -> Evaluate:
+        """What `method.step` calls, for noises whose prompts are numbered by `prompt_of` [N]."""
+
+        def evaluate(noise: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            chosen = prompt_of[rows]
+            pictures = self.paint(noise, chosen)
+            return pictures, torch.stack([score(pictures, chosen) for score in self.rewards.values()], dim=1)
+
+        return evaluate
+
+    def draw(self, seed: int, place: int, number: int) -> torch.Tensor:
+        """Unit noise [C, H, W]: candidate `number` of the `place`-th picture of a run with that seed; number 0 is its
+        plain picture's. Drawn on the CPU, so that it depends on no device."""
+        generator = torch_generator(seed, "noise", place, number)
+        return torch.randn(self.noise_shape, generator=generator).to(self.device)
+
+
+def open_objective(params: RenoParams, prompts: Sequence[str], device: str) -> Objective:
+    """Load generator and rewards and encode the prompts. Raises Refusal with a sentence for what cannot be had."""
+    weights = {name: value for name, value in params.weights().items() if value}
+    if params.model == CLOSED_FORM:
+        return _closed_form(prompts, weights)
+    generator = choices.open_generator(params.model, device)
+    own = choices.is_embedded(params.model)
+    said = tuple(choices.plain_prompt(prompt) for prompt in prompts) if own else tuple(prompts)
+    watched = [name for name in (params.weights() if own else params.watch) if name not in weights]
+    rewards = choices.open_rewards((*weights, *watched), device, "watch")
+    if params.checkpointing:
+        _checkpoint(generator, list(rewards.values()))
+    scores: dict[str, Score] = {}
+    for name, reward in rewards.items():
+        features = reward.encode(said)
+        scores[choices.REWARD_TITLES[name]] = lambda pictures, chosen, reward=reward, features=features: (
+            reward.score(pictures, features.take(chosen))
+        )
+    looked = {choices.REWARD_TITLES[name]: scores[choices.REWARD_TITLES[name]] for name in watched}
+    if own:
+        looked["Template"] = template_score(said)
+    return Objective(
+        said,
+        generator.noise_shape,
+        torch.device(getattr(generator, "device", "cpu")),
+        painter(generator, generator.encode(said), params.steps),
+        {choices.REWARD_TITLES[name]: scores[choices.REWARD_TITLES[name]] for name in weights},
+        looked,
+        tuple(weights.values()),
+    )
+
+
+def painter(generator: Generator, conditioning: Conditioning, steps: int) -> Paint:
+    """Pictures in one step, or in `steps` that all carry gradients."""
+
+    def paint(noise: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        told = conditioning.take(chosen)
+        if steps == 1:
+            return generator.decode(generator.one_step(noise, told))
+        state = generator.start(noise, told, steps=steps, guidance=1.0)
+        while not state.is_done:
+            state = generator.advance_with_gradients(state)
+        assert state.clean is not None
+        return generator.decode(state.clean)
+
+    return paint
+
+
+def template_score(prompts: Sequence[str], unclean: float = 25.0) -> Score:
+    """A hand-made detector of coloured shapes that nobody optimises here, less what blur and mixed colours cost it."""
+    from engines.images.doubles import TemplateReward
+
+    reward = TemplateReward(unclean)
+    captions = [reward.encode(prompt) for prompt in prompts]
+    return lambda pictures, chosen: torch.cat(
+        [reward.score(pictures[i : i + 1], captions[place]) for i, place in enumerate(chosen.tolist())]
+    )
+
+
+def _closed_form(prompts: Sequence[str], weights: dict[str, float]) -> Objective:
+    from engines.images.doubles import NOISE, ClosedFormGenerator
+
+    said = tuple(choices.plain_prompt(prompt) for prompt in prompts)
+    generator = ClosedFormGenerator()
+    pulls = [generator.encode(prompt) for prompt in said]
+
+    def paint(noise: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        places = chosen.tolist()
+        if len(set(places)) == 1:
+            return generator.one_step(noise, pulls[places[0]])
+        return torch.cat([generator.one_step(noise[i : i + 1], pulls[p]) for i, p in enumerate(places)])
+
+    rewards = {"Template": template_score(said, unclean=0.0)}
+    watched = {"Template less blur": template_score(said)}
+    return Objective(said, NOISE, torch.device("cpu"), paint, rewards, watched, tuple(weights.values()))
+
+
+def _checkpoint(generator: Generator, rewards: Sequence[object]) -> None:
+    from engines.images.memory import checkpoint_gradients
+
+    for module in (generator.network, generator.vae, *(reward.model for reward in rewards)):  # type: ignore[attr-defined]
+        for tower in (getattr(module, "vision_model", None), module):
+            if tower is not None and hasattr(
+                tower, "gradient_checkpointing_enable" if tower is not module else "__call__"
+            ):
+                _try_checkpoint(tower, checkpoint_gradients)
+                break
+
+
+def _try_checkpoint(module: object, enable: Callable[[object], None]) -> None:
+    try:
+        enable(module)
+    except (TypeError, ValueError) as error:
+        raise Refusal(
+            "checkpointing",
+            f"checkpointing is not possible for {type(module).__name__} ({error}); switch it off.",
+        ) from error
+
+
+def transfer_pictures(
+    objective: Objective, params: RenoParams, noise: torch.Tensor, prompt_of: torch.Tensor, device: str
+) -> torch.Tensor:
+    """Pictures of the many-step model from the same noise (section 2.5, "multi apply").
+
+    Raises Refusal where it cannot be loaded or takes noise of another shape."""
+    name = params.transfer_model
+    generator = choices.open_generator(name, device, "transfer")
+    if generator.noise_shape != objective.noise_shape:
+        raise Refusal(
+            "transfer",
+            f"transfer: {name} takes noise of shape {generator.noise_shape}, not {objective.noise_shape}; choose another, or none.",
+        )
+    steps, guidance = _recipe(name)
+    conditioning = generator.encode(objective.prompts, guided=guidance > 1).take(prompt_of)
+    with torch.no_grad():
+        return generator.decode(generator.sample(noise, conditioning, steps=steps, guidance=guidance))
+
+
+def _recipe(name: str) -> tuple[int, float]:
+    """Steps and guidance that a many-step model was measured with; 50 and 7.5 for one that is not known by name."""
+    from engines.images.embedded import GUIDANCE, STEPS
+    from engines.images.generators.loading import KNOWN
+
+    if name == choices.F:
+        return STEPS, GUIDANCE
+    known = KNOWN.get(name)
+    return (known.steps, known.guidance) if known else (50, 7.5)
