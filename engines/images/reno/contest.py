@@ -98,6 +98,9 @@ class Lookout:
     """After each look: seconds so far, and the best of each row [N]."""
     pictures: list[torch.Tensor | None] = field(default_factory=list)
     """The best pictures after each look; None where nothing changed."""
+    rewards: list[torch.Tensor] = field(default_factory=list)
+    norms: list[torch.Tensor] = field(default_factory=list)
+    """Rewards [N, K] and norms [N] of the best after each look."""
 
     def after(self, seconds: float) -> int:
         """How many looks were done within those seconds, at least one."""
@@ -140,6 +143,8 @@ class Contest:
         momentum = start["momentum"][:n].to(objective.device) if start and "momentum" in start else None
         self.reno = self._gang([RENO], self.noise, momentum=momentum)
         self.best = Lookout(BEST, init_search(self.noise))
+        self.drawn = 0
+        """Looks of best-of-N that belong to the iterations; what `fill_time` adds depends on the clock."""
         self.zero = Lookout(ZERO, init_search(self.noise)) if "zero_order" in params.compare else None
         self.ablations = self._ablations() if "ablations" in params.compare else None
         self.unclipped = (
@@ -213,6 +218,7 @@ class Contest:
         """Iteration i (from 0) of every contender."""
         self.reno.advance()
         self.draw(i * DRAWS, DRAWS)
+        self.drawn = (i + 1) * DRAWS
         if i + 1 == self.warm_from:
             self.warm_pool_s = self.best.seconds
             self.warm = self._gang([WARM], self.best.search.noise)
@@ -262,6 +268,9 @@ class Contest:
             lookout.seconds = before + took * (k + 1) / len(candidates)
             lookout.trace.append((lookout.seconds, lookout.search.best))
             lookout.pictures.append(lookout.search.pictures if bool(better.any()) else None)
+            assert lookout.search.rewards is not None
+            lookout.rewards.append(lookout.search.rewards)
+            lookout.norms.append(lookout.search.noise.flatten(1).norm(dim=1))
 
     def _advance_halved(self, i: int) -> None:
         """Each of the k + 1 stages costs the same: stage j has 2^(k - j) noises a row for its share of iterations."""

@@ -130,25 +130,21 @@ def _closed_form(prompts: Sequence[str], weights: dict[str, float]) -> Objective
 
 
 def _checkpoint(generator: Generator, rewards: Sequence[object]) -> None:
+    """Checkpointing in network, decoder and reward towers. Raises Refusal for a model that has none."""
     from engines.images.memory import checkpoint_gradients
 
-    for module in (generator.network, generator.vae, *(reward.model for reward in rewards)):  # type: ignore[attr-defined]
-        for tower in (getattr(module, "vision_model", None), module):
-            if tower is not None and hasattr(
-                tower, "gradient_checkpointing_enable" if tower is not module else "__call__"
-            ):
-                _try_checkpoint(tower, checkpoint_gradients)
-                break
-
-
-def _try_checkpoint(module: object, enable: Callable[[object], None]) -> None:
-    try:
-        enable(module)
-    except (TypeError, ValueError) as error:
-        raise Refusal(
-            "checkpointing",
-            f"checkpointing is not possible for {type(module).__name__} ({error}); switch it off.",
-        ) from error
+    modules = [generator.network, generator.vae, *(reward.model for reward in rewards)]  # type: ignore[attr-defined]
+    for module in modules:
+        ways = ("gradient_checkpointing_enable", "enable_gradient_checkpointing")
+        towers = [module] if any(hasattr(module, way) for way in ways) else list(module.children())
+        for tower in (tower for tower in towers if any(hasattr(tower, way) for way in ways)):
+            try:
+                checkpoint_gradients(tower)
+            except (TypeError, ValueError) as error:
+                sentence = (
+                    f"checkpointing is not possible for {type(tower).__name__} ({error}); switch it off."
+                )
+                raise Refusal("checkpointing", sentence) from error
 
 
 def transfer_pictures(

@@ -1,0 +1,95 @@
+"""How each claim of `claim_list.CLAIMS` is decided from what the contenders ended with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from engines.events import ClaimCheck
+from engines.images.reno.contest import BEST, FREE, PLAIN, RENO, WARM
+from engines.images.reno.finals import Final, Timed
+from engines.images.reno.judging import paired
+from engines.images.reno.params import RenoParams
+
+
+def check(
+    found: Mapping[str, Final],
+    times: Sequence[Timed],
+    params: RenoParams,
+    d: int,
+    transfer: tuple[Final, Final] | None,
+) -> Iterator[ClaimCheck]:
+    """One check for each claim that this run can say something about. `transfer` is the many-step model from plain
+    noise and from ReNO's."""
+    reno, plain = found[RENO], found[PLAIN]
+    n = reno.looks
+    worst = int(np.argmin(reno.reward - plain.reward))
+    yield ClaimCheck(
+        "rises",
+        float(reno.reward.mean()),
+        float(plain.reward.mean()),
+        bool((reno.reward > plain.reward).all()),
+        f"Smallest gain of {len(plain.reward)}: {reno.reward[worst] - plain.reward[worst]:.3g}.",
+    )
+    yield _more("equal_iterations", reno.reward, found[f"{BEST} = {n}"].reward, f"Against {n} looks.")
+    by_name = {one.against: one for one in times}
+    yield _at_equal_time("time_equal", reno.reward, by_name[RENO], by_name[RENO].final.reward)
+    if reno.judged.strict is None or plain.judged.strict is None:
+        yield ClaimCheck("accuracy", None, None, None, "No exact checker for this model's pictures.")
+    else:
+        yield _more("accuracy", reno.judged.strict, plain.judged.strict, "Judged by the exact checker.")
+    if WARM in found and WARM in by_name:
+        yield _warm(found[WARM], by_name[WARM])
+    if FREE in found:
+        yield _norm(reno, found[FREE], d)
+    alone = {name: final for name, final in found.items() if name.startswith("ReNO without ")}
+    if alone:
+        yield _all_rewards(reno, alone)
+    if transfer is not None:
+        yield _more("transfer", transfer[1].reward, transfer[0].reward, f"Drawn by {params.transfer_model}.")
+
+
+def _more(key: str, first: np.ndarray, second: np.ndarray, words: str) -> ClaimCheck:
+    """Holds where the mean difference is positive and, from eight pairs on, above two standard errors."""
+    first, second = first.astype(np.float64), second.astype(np.float64)
+    gap, error = paired(first, second)
+    many = len(first) >= 8
+    holds = gap > 2 * error if many else gap > 0
+    rule = "above two standard errors" if many else "above zero (too few pairs for an error)"
+    detail = (
+        f"{words} Difference {gap:+.3f}, standard error {error:.3f} over {len(first)} pairs; holds if {rule}."
+    )
+    return ClaimCheck(key, float(first.mean()), float(second.mean()), bool(holds), detail)
+
+
+def _at_equal_time(key: str, mine: np.ndarray, timed: Timed, theirs: np.ndarray) -> ClaimCheck:
+    words = f"{timed.against} took {timed.seconds:.2f} s, in which best-of-N looked at {timed.final.looks} noises."
+    found = _more(key, mine, theirs, words)
+    if timed.is_filled:
+        return found
+    short = f"Best-of-N stopped at {timed.final.looks} noises before its time was up."
+    return ClaimCheck(key, found.measured, found.baseline, None, f"{short} {found.detail}")
+
+
+def _warm(warm: Final, timed: Timed) -> ClaimCheck:
+    if warm.judged.strict is None or timed.final.judged.strict is None:
+        return ClaimCheck("time_warm", None, None, None, "No exact checker for this model's pictures.")
+    return _at_equal_time("time_warm", warm.judged.strict, timed, timed.final.judged.strict)
+
+
+def _norm(reno: Final, free: Final, d: int) -> ClaimCheck:
+    """Distances of the last norms from sqrt(d - 1); a band of two standard deviations (.707 each) is 'near'."""
+    typical = float(np.sqrt(d - 1))
+    mine, theirs = (float(np.abs(final.norm - typical).mean()) for final in (reno, free))
+    detail = f"Mean distance of the found noise's norm from {typical:.2f}; near is up to 1.41, two standard deviations."
+    return ClaimCheck("norm", mine, theirs, bool(mine <= np.sqrt(2) and mine < theirs), detail)
+
+
+def _all_rewards(reno: Final, alone: Mapping[str, Final]) -> ClaimCheck:
+    if reno.right is None:
+        return ClaimCheck("all_rewards", None, None, None, "No exact checker for this model's pictures.")
+    name, best = max(alone.items(), key=lambda pair: pair[1].right or 0.0)
+    return ClaimCheck(
+        "all_rewards", reno.right, best.right, bool(reno.right >= (best.right or 0.0)), f"Against {name}."
+    )

@@ -1,0 +1,250 @@
+"""One prompt, watched: every contender on the same noises, each iteration shown."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import torch
+
+from engines.contract import Context, Refusal
+from engines.events import Alert, Command, Event, File, Picture, Progress, Text
+from engines.images import noise_file
+from engines.images.reno import claims, report
+from engines.images.reno.contest import BEST, DRAWS, PLAIN, RENO, WARM, ZERO, Contest
+from engines.images.reno.finals import Final, finals, timed
+from engines.images.reno.judging import Judge, Judged
+from engines.images.reno.objective import Objective, open_objective, transfer_pictures
+from engines.images.reno.params import RenoParams
+
+MORE = 50
+"""Iterations that the reader's "more" adds."""
+SAVE_EVERY = 10
+BEFORE, STRIP = "Before and after", "Every iteration"
+
+
+def run(params: RenoParams, context: Context, inbox: deque[Command]) -> Iterator[Event]:
+    """Everything of the experiment; `inbox` holds what the reader asks for meanwhile."""
+    yield Progress(0, params.iterations + 1, "loading the models")
+    objective = open_objective(params, (params.prompt,), context.device)
+    start = (
+        noise_file.read_noise(context.inputs["noise"], objective.noise_shape)
+        if "noise" in context.inputs
+        else None
+    )
+    contest = Contest(
+        objective,
+        params,
+        torch.zeros(params.seeds, dtype=torch.long),
+        list(range(params.seeds)),
+        context.seed,
+        start,
+    )
+    yield from Watch(params, context, objective, contest).events(inbox)
+
+
+class Watch:
+    """Tells of a contest while it goes on."""
+
+    def __init__(self, params: RenoParams, context: Context, objective: Objective, contest: Contest) -> None:
+        self.params, self.context, self.objective, self.contest = params, context, objective, contest
+        self.judge = Judge(objective, params.is_world)
+        self.titles, self.watched = list(objective.rewards), self.judge.names
+        self.total = params.iterations
+        self.first_rewards = torch.empty(0)
+        self.start = torch.empty(0)
+        self.verdicts: dict[str, Judged] = {}
+        self.soft: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def events(self, inbox: deque[Command]) -> Iterator[Event]:
+        """The whole run."""
+        yield from self.warnings()
+        i = 0
+        while i < self.total:
+            self.contest.advance(i)
+            yield from self.iteration(i)
+            while inbox:
+                yield from self.obey(inbox.popleft(), i)
+            yield Progress(i + 1, self.total + 1, f"iteration {i + 1} of {self.total}")
+            i += 1
+        yield from self.ending(i - 1)
+        yield Progress(self.total + 1, self.total + 1, "done")
+
+    def obey(self, command: Command, i: int) -> Iterator[Event]:
+        if command.kind == "do" and command.name == "more":
+            self.total += MORE
+        else:
+            yield Alert("unknown request", i, f"This run knows the request more; got {command.name!r}.")
+
+    def warnings(self) -> Iterator[Event]:
+        negative = [t for t, w in zip(self.titles, self.objective.weights, strict=True) if w < 0]
+        if negative:
+            yield Alert(
+                "negative weight",
+                0,
+                f"{' and '.join(negative)} is made worse on purpose: its weight is negative.",
+            )
+        if self.context.device == "cpu" and not self.params.is_world:
+            yield Alert(
+                "slow here",
+                0,
+                "A full-size model on a CPU takes tens of seconds an iteration; five iterations show the idea.",
+            )
+
+    # an iteration
+
+    def iteration(self, i: int) -> Iterator[Event]:
+        """Scalars of everybody, then ReNO's pictures."""
+        info = self.contest.reno.arms[0].info
+        assert info is not None
+        if i == 0:
+            self.first_rewards, self.start = info.rewards, info.pictures
+        yield from self.reno_pictures(i)
+        yield from report.arm_scalars(self.contest, i)
+        yield from report.lookout_scalars(self.contest, i, DRAWS)
+        yield from report.reward_gains(
+            self.titles, self.objective.weights, info.rewards, self.first_rewards, i
+        )
+        yield from self.judgements(i)
+        for row in torch.nonzero(info.skipped).flatten().tolist():
+            yield Alert(
+                "not finite",
+                i,
+                f"The gradient of noise {row + 1} is not finite: its step is left out and its rate halved.",
+            )
+        if (i + 1) % SAVE_EVERY == 0:
+            yield self.noise_file()
+
+    def reno_pictures(self, i: int) -> Iterator[Event]:
+        """The picture of every iteration, and the best so far beside the first."""
+        info, state = self.contest.reno.arms[0].info, self.contest.reno.state
+        assert info is not None
+        assert state.best_pictures is not None
+        seen = self.judge(info.pictures, self.contest.prompt_of)
+        for row in range(len(info.total)):
+            words = report.caption(float(info.total[row]), seen, row)
+            if i == 0:
+                yield Picture(
+                    f"{BEFORE}/noise {row + 1}, before", i, report.pixels(info.pictures[row]), words
+                )
+            if bool(info.is_best[row]):
+                yield Picture(f"{BEFORE}/noise {row + 1}", i, report.pixels(info.pictures[row]), words)
+                if i > 0:
+                    yield report.difference(
+                        f"difference, noise {row + 1}", self.start[row], info.pictures[row], i
+                    )
+            yield Picture(f"{STRIP}/noise {row + 1}", i, report.pixels(info.pictures[row]), words)
+
+    def judgements(self, i: int) -> Iterator[Event]:
+        """The judges on the best of everybody; pictures that did not change are not judged again."""
+        for gang in self.contest.gangs():
+            for arm in gang.arms:
+                if arm.info is None or arm.series == "ReNO, halving":
+                    continue
+                if bool(arm.info.is_best.any()) or arm.series not in self.verdicts:
+                    pictures = gang.of(arm).best_pictures
+                    assert pictures is not None
+                    self.verdicts[arm.series] = self.judge(pictures, self.contest.prompt_of)
+                yield from report.judged_scalars(arm.series, self.watched, self.verdicts[arm.series], i)
+        for lookout in self.contest.lookouts():
+            count = DRAWS if lookout is self.contest.best else 1
+            changed = lookout.pictures[-count:]
+            if any(p is not None for p in changed) or lookout.series not in self.verdicts:
+                assert lookout.search.pictures is not None
+                self.verdicts[lookout.series] = self.judge(lookout.search.pictures, self.contest.prompt_of)
+            step = (i + 1) * count - 1
+            yield from report.judged_scalars(
+                lookout.series, self.watched, self.verdicts[lookout.series], step
+            )
+        mine = self.verdicts[RENO]
+        if mine.soft is not None:
+            self.soft.append((mine.soft, self.contest.reno.state.best.cpu().numpy()))
+
+    def noise_file(self) -> File:
+        """ReNO's noise as it stands, with its momentum and the best so far."""
+        state = self.contest.reno.state
+        tensors = {"noise": state.noise, "momentum": state.momentum, "best_noise": state.best_noise}
+        about = {"model": self.params.model, "prompt": self.params.prompt, "seed": str(self.context.seed)}
+        path = noise_file.write_noise(self.context.scratch / "noise.safetensors", tensors, about)
+        return File(
+            noise_file.FIELD,
+            path,
+            "application/octet-stream",
+            "noise and momentum: a run can go on from them",
+        )
+
+    # the end
+
+    def ending(self, i: int) -> Iterator[Event]:
+        """Tables, the noise, the many-step model, the claims."""
+        found = finals(self.contest, self.judge)
+        times = timed(self.contest, self.judge)
+        seconds = {arm.series: gang.share for gang in self.contest.gangs() for arm in gang.arms}
+        if self.contest.warm is not None:
+            seconds[WARM] += self.contest.warm_pool_s
+        seconds |= {ZERO: self.contest.zero.seconds} if self.contest.zero is not None else {}
+        yield report.contender_table(found, self.titles, self.watched)
+        yield report.time_table(times, seconds)
+        if self.params.is_world:
+            shown = [PLAIN, f"{BEST} = {i + 1}", RENO, *([WARM] if WARM in found else [])]
+            yield report.verdict_table(found, shown)
+        yield from report.contender_pictures(found, i)
+        yield from report.noise_arrays(self.contest.noise, self.contest.reno.state.best_noise, i)
+        yield self.noise_file()
+        yield from self.hacking(i)
+        handed: list[tuple[Final, Final]] = []
+        if self.params.transfer_model:
+            yield from self.transfer(i, handed)
+        d = int(np.prod(self.objective.noise_shape))
+        yield from claims.check(found, times, self.params, d, handed[0] if handed else None)
+
+    def hacking(self, i: int) -> Iterator[Event]:
+        """Tell where the reward went on rising while the checker's score of the same picture fell."""
+        found = False
+        for row in range(len(self.soft[0][0]) if self.soft else 0):
+            scores = np.array([soft[row] for soft, _ in self.soft])
+            peak = int(scores.argmax())
+            if scores[-1] < scores[peak] - 0.01:
+                found = True
+                before, after = (float(self.soft[at][1][row]) for at in (peak, -1))
+                yield Alert(
+                    "reward hacking",
+                    i,
+                    f"Noise {row + 1}: after iteration {peak} the reward rose from {before:.2f} to {after:.2f} while the "
+                    f"share of demands met fell from {scores[peak]:.2f} to {scores[-1]:.2f}.",
+                )
+        if self.soft:
+            words = (
+                "The rewards rose where the exact checker did not follow: see the alert."
+                if found
+                else "The exact checker never fell while the rewards rose."
+            )
+            yield Text("reward hacking", words)
+
+    def transfer(self, i: int, handed: list[tuple[Final, Final]]) -> Iterator[Event]:
+        """The many-step model from the plain and from the found noise; a model that cannot be had costs nothing else."""
+        contest, model = self.contest, self.params.transfer_model
+        yield Progress(i + 1, self.total + 1, f"drawing with {model}")
+        noise = torch.cat([contest.noise, contest.reno.state.best_noise])
+        rows = contest.prompt_of.repeat(2)
+        try:
+            pictures = transfer_pictures(self.objective, self.params, noise, rows, self.context.device)
+        except Refusal as error:
+            yield Alert("transfer", i, error.sentence)
+            return
+        pair = [self.scored(part, own) for part, own in zip(pictures.chunk(2), noise.chunk(2), strict=True)]
+        handed.append((pair[0], pair[1]))
+        by_name: Mapping[str, Final] = {f"{model}, plain noise": pair[0], f"{model}, ReNO's noise": pair[1]}
+        yield from report.contender_pictures(by_name, i, "The same noise in a many-step model")
+
+    def scored(self, pictures: torch.Tensor, noise: torch.Tensor) -> Final:
+        prompts = self.contest.prompt_of
+        with torch.no_grad():
+            rewards = torch.stack(
+                [score(pictures, prompts) for score in self.objective.rewards.values()], dim=1
+            )
+        total = (self.contest.weights * rewards.float()).sum(1)
+        norm = noise.flatten(1).norm(dim=1)
+        as_array = [tensor.detach().float().cpu().numpy() for tensor in (total, rewards, norm)]
+        return Final(as_array[0], as_array[1], self.judge(pictures, prompts), 1, as_array[2], pictures)
