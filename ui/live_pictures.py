@@ -7,7 +7,7 @@ from typing import Any
 
 from storage import PictureInfo
 from ui.live_words import title
-from ui.views import PictureLayout, Strip
+from ui.views import BEFORE, PictureLayout, Strip
 
 
 def groups(
@@ -22,7 +22,7 @@ def groups(
         group = found.setdefault(
             key, {"key": key, "title": heading, "order": order, "step": layout.step, "items": []}
         )
-        if changed is None or strip.name in changed:
+        if changed is None or strip.name in changed or strip.name + BEFORE in changed:
             group["items"].append(_item(strip, layout, order))
     return [group for group in found.values() if group["items"]]
 
@@ -34,6 +34,8 @@ def _item(strip: Strip, layout: PictureLayout, order: int) -> dict[str, Any]:
         "order": order,
         "role": "winner" if strip.emphasised else "",
         "pixelated": layout.pixelated,
+        "before": strip.before.hash if strip.before else "",
+        "beforeWords": strip.before.caption if strip.before else "",
         "frames": [
             {
                 "step": frame.step,

@@ -18,6 +18,7 @@ def markup(engine: Engine, view: View) -> str:
     specs = view.specs(preset_values(engine, "default"))
     figures = "".join(frame(spec) for spec in specs[:EARLY])
     idle = idle_words(engine)
+    pictures = _pictures(view)
     parts = [
         '<div class="wb-status" data-part="status" data-state="idle" role="group" aria-label="State of the run">'
         '<span class="wb-state" data-state="idle" aria-live="polite">Ready</span>'
@@ -26,13 +27,23 @@ def markup(engine: Engine, view: View) -> str:
         '<div class="wb-notice" data-part="notice" role="status" hidden></div>',
         '<div data-part="alerts" hidden></div>',
         '<div class="wb-texts" data-part="texts" hidden></div>',
+        *([pictures] if view.pictures.first else []),
         f'<div class="wb-figures" data-part="figures">{figures}</div>',
-        '<div class="wb-stack" data-part="pictures" hidden></div>',
+        *([] if view.pictures.first else [pictures]),
         '<div class="wb-stack" data-part="tables" hidden></div>',
         '<div data-part="files" hidden></div>',
         f'<div data-part="claims">{live_parts.claims(engine.claims, (), is_over=False)}</div>',
     ]
     return f'<section class="wb-stage" aria-label="Run" data-engine="{escape(engine.key)}">{"".join(parts)}</section>'
+
+
+def _pictures(view: View) -> str:
+    """Where the pictures of a run will stand; above the figures it says so in a frame of their size."""
+    words = view.pictures.awaits
+    if not words:
+        return '<div class="wb-stack" data-part="pictures" hidden></div>'
+    void = f'<section class="wb-block wb-awaits"><div class="wb-void"><span>{escape(words)}</span></div></section>'
+    return f'<div class="wb-stack" data-part="pictures">{void}</div>'
 
 
 def idle_words(engine: Engine) -> str:

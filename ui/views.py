@@ -22,6 +22,9 @@ Build: TypeAlias = Callable[[Record, Head], Figure]
 Values: TypeAlias = Mapping[str, Any]
 
 
+BEFORE = ", before"
+
+
 def _always(params: Values) -> bool:
     return True
 
@@ -79,6 +82,8 @@ class Strip:
     label: str
     frames: tuple[PictureInfo, ...]
     emphasised: bool = False
+    before: PictureInfo | None = None
+    """What it was at first: the page lays it over the picture, with a cut that the reader drags."""
 
     @property
     def newest(self) -> PictureInfo:
@@ -89,7 +94,8 @@ class Strip:
 class PictureLayout:
     """How pictures stand: `order` holds patterns of names, the rest follows in order of appearance; `labels`
     words for names; `winner` the pattern of what is framed in the accent; `pixelated` for small pixels that
-    must stay crisp when they are enlarged."""
+    must stay crisp when they are enlarged. A picture named "<name>, before" is what `<name>` was at first. With `first`
+    the pictures stand above the figures, and `awaits` says what will stand there."""
 
     order: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -97,12 +103,17 @@ class PictureLayout:
     pixelated: bool = True
     title: str = "Pictures"
     step: str = "step"
+    first: bool = False
+    awaits: str = ""
 
     def arrange(self, pictures: Sequence[PictureInfo]) -> list[Strip]:
         """The pictures of a record as strips, in the layout's order."""
         by_name: dict[str, list[PictureInfo]] = {}
         for picture in pictures:
             by_name.setdefault(picture.name, []).append(picture)
+        first = {
+            name.removesuffix(BEFORE): by_name.pop(name)[-1] for name in [*by_name] if name.endswith(BEFORE)
+        }
         names = sorted(by_name, key=lambda name: self._place(name))
         return [
             Strip(
@@ -110,6 +121,7 @@ class PictureLayout:
                 self.label(name),
                 tuple(by_name[name]),
                 bool(self.winner) and fnmatchcase(name, self.winner),
+                first.get(name),
             )
             for name in names
         ]

@@ -9,7 +9,7 @@ far), `not optimised: <title>`, `gain` (series = reward: its weighted gain since
 over the noises.
 Pictures: `Before and after/noise k` (the best so far, kept when it changes) and `..., before`; `Every iteration/noise k`;
 `Contenders/<name>` (all noises side by side); `The same noise in a many-step model/<name>`.
-Arrays: `difference, noise k` (row x column), `noise histogram` (start, found, normal x value), `noise autocorrelation` (row x
+Arrays: `typical norm` (low, typical, high), `difference, noise k` (row x column), `noise histogram` (start, found, normal x value), `noise autocorrelation` (row x
 column lag). File: `noise` (safetensors: noise, momentum, best_noise).
 Tables: `Where they ended`, `seconds of each contender`, `Verdicts of the exact checker`. Text: `reward hacking`.
 Alerts: reward hacking, not finite, negative weight, slow here, transfer, unknown request.

@@ -82,7 +82,7 @@ class RenoParams(Params):
         "pickscore", 0.05, 0.5, "λ, not for the embedded world.", advanced=True, group=REWARDS, step=0.001
     )
     watch: tuple[Literal["hpsv2.1", "imagereward", "clip", "pickscore"], ...] = knob(
-        (), title="Watched, not optimised", advanced=True, group=REWARDS, widget="choices", labels=choices.REWARD_TITLES,
+        (), title="Watched, not optimised", advanced=True, group=REWARDS, widget="choices", labels={name: choices.REWARD_TITLES[name] for name in choices.HUB_REWARDS},
         help="Rewards of weight 0 that are scored all the same, to see whether the optimised ones are being fooled.",
     )  # fmt: skip
 

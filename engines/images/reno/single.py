@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from engines.contract import Context, Refusal
-from engines.events import Alert, Command, Event, File, Picture, Progress, Text
+from engines.events import Alert, Array, Axis, Command, Event, File, Picture, Progress, Text
 from engines.images import noise_file
 from engines.images.reno import claims, report
 from engines.images.reno.contest import BEST, DRAWS, PLAIN, RENO, WARM, ZERO, Contest
 from engines.images.reno.finals import Final, finals, timed
 from engines.images.reno.judging import Judge, Judged
+from engines.images.reno.method import norm_band, typical_norm
 from engines.images.reno.objective import Objective, open_objective, transfer_pictures
 from engines.images.reno.params import RenoParams
 
@@ -60,6 +61,10 @@ class Watch:
     def events(self, inbox: deque[Command]) -> Iterator[Event]:
         """The whole run."""
         yield from self.warnings()
+        d = int(np.prod(self.objective.noise_shape))
+        marks = Axis("mark", ["low", "typical", "high"])
+        low, high = norm_band(d)
+        yield Array("typical norm", 0, np.array([low, typical_norm(d), high]), [marks], keep=False)
         i = 0
         while i < self.total:
             self.contest.advance(i)

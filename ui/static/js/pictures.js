@@ -6,6 +6,7 @@
   class Pictures {
     constructor(element) {
       this.element = element;
+      this.awaits = [...element.children];
       this.resize = new ResizeObserver(() => this.scale());
       this.resize.observe(element);
       this.clear();
@@ -13,8 +14,8 @@
 
     clear() {
       this.groups = new Map();
-      this.element.replaceChildren();
-      this.element.hidden = true;
+      this.element.replaceChildren(...this.awaits);
+      this.element.hidden = !this.awaits.length;
     }
 
     take(groups) {
@@ -23,7 +24,8 @@
         for (const item of told.items) group.items.set(item.name, item);
         this.show(group);
       }
-      this.element.hidden = !this.groups.size;
+      if (this.groups.size) for (const node of this.awaits) node.remove();
+      this.element.hidden = !this.element.children.length;
       this.scale();
     }
 
@@ -85,6 +87,7 @@
         node.innerHTML = '<button type="button" class="wb-canvas"><img decoding="async" alt=""></button><figcaption><b></b><span></span></figcaption>';
         shot = { node, image: node.querySelector("img"), canvas: node.querySelector("button") };
         shot.canvas.addEventListener("click", () => enlarge(shot, this));
+        if (item.before) splitBy(shot, item);
         group.shots.set(item.name, shot);
       }
       if (shots.children[place] !== shot.node) shots.insertBefore(shot.node, shots.children[place] || null);
@@ -122,6 +125,24 @@
           shot.canvas.style.width = small && times >= 1 ? `${times * width + 2}px` : "";
         }
     }
+  }
+
+  /* The first picture over the present one: left of the cut stands what was, right of it what is. */
+  function splitBy(shot, item) {
+    shot.canvas.classList.add("wb-split");
+    shot.canvas.dataset.two = "";
+    const over = document.createElement("img");
+    over.src = `wb/artifact/${item.before}`;
+    over.alt = `${item.title} before: ${item.beforeWords}`;
+    over.className = `wb-before${item.pixelated ? " wb-pixels" : ""}`;
+    shot.canvas.append(over);
+    const row = document.createElement("label");
+    row.className = "wb-cut";
+    row.innerHTML = '<span>Before</span><input type="range" min="0" max="100" value="50"><span>After</span>';
+    const cut = row.querySelector("input");
+    cut.setAttribute("aria-label", `Before and after of ${item.title}`);
+    cut.addEventListener("input", () => shot.canvas.style.setProperty("--cut", `${cut.value}%`));
+    shot.canvas.after(row);
   }
 
   function enlarge(shot, pictures) {

@@ -1,0 +1,1 @@
+"""Views of the text-to-image engines."""
