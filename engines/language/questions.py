@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from engines.devices import numpy_generator
 
+T = TypeVar("T")
 SPLITS = ("forget", "retain", "known_authors", "world_facts")
 SPLIT_TITLES = {
     "forget": "to forget",
@@ -85,7 +87,7 @@ class Corpus:
         return replace(self, **{name: spread(items, at_most) for name, items in self.splits()})
 
 
-def spread(items: tuple[Item, ...], at_most: int) -> tuple[Item, ...]:
+def spread(items: tuple[T, ...], at_most: int) -> tuple[T, ...]:
     """At most `at_most` items, in their order: always the same ones, and more contain fewer. They are drawn, since
     even steps through authors with equally many facts would meet only some kinds of fact."""
     if len(items) <= at_most:

@@ -62,7 +62,9 @@ def test_every_class_loads_answers_scores_and_takes_adapters(kind: str, tmp_path
     together = loaded.answer(questions, 6)
     for question, answer in zip(questions, together, strict=True):
         assert loaded.answer([question], 6) == [answer]
-    rows = [loaded.encode(q, "In Turin.", "Turin") for q in questions]
+    rows = [
+        loaded.encode(q, a, "Turin") for q in questions for a in ("In Turin.", "Somewhere else, in Turin.")
+    ]
     for row, scored in zip(rows, score(loaded.model, rows, pad=loaded.pad), strict=True):
         (alone,) = score(loaded.model, [row], pad=loaded.pad)
         assert scored.nll == pytest.approx(alone.nll, rel=1e-5)
