@@ -1,11 +1,36 @@
-"""Memory: gradient checkpointing that is really on, and how much a run needs before it starts."""
+"""What makes a run need less memory: checkpointing that is really on, streaming of weights, tiled decoding.
+
+How much a run needs is computed before it starts, by `dry_run.py`. What is not offered, because gradients do not
+survive it: moving a whole network off the device between its forward and its backward pass (diffusers'
+`enable_model_cpu_offload`): the graph still refers to the weights, which would then lie on another device."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
+
+
+@dataclass(frozen=True)
+class Economy:
+    """What is done to need less memory. All are exact but `tiny` and `tiles`, which change the picture.
+
+    `checkpointing`: activations are computed again in the backward pass (about a third slower).
+    `encoders_leave`: text encoders are on the device only while prompts are encoded, so encode all prompts first.
+    `streaming`: the network's weights stay in main memory and visit the device layer by layer (many times
+    slower); with gradients it needs checkpointing, or the graph would keep all of them there.
+    `tiny`: hub id or folder of an AutoencoderTiny that decodes in place of the full decoder.
+    `tiles`: the full decoder works on overlapping tiles of a large picture. Gradients are exact for that picture,
+    which differs from the untiled one near seams and in its group norms; without checkpointing it saves nothing
+    in a run with gradients."""
+
+    checkpointing: bool = False
+    encoders_leave: bool = False
+    streaming: bool = False
+    tiny: str = ""
+    tiles: bool = False
 
 
 def checkpoint_gradients(module: Any) -> None:
@@ -35,36 +60,23 @@ def silence_dropout(module: nn.Module) -> None:
                 setattr(part, name, 0.0)
 
 
-def weights_bytes(*modules: nn.Module) -> int:
-    """Bytes of the parameters and buffers of modules."""
-    return sum(t.numel() * t.element_size() for m in modules for t in [*m.parameters(), *m.buffers()])
+def weights_bytes(*modules: nn.Module | None) -> int:
+    """Bytes of the parameters and buffers of modules; shared ones count once, None not at all."""
+    tensors = {id(t): t for m in modules if m is not None for t in [*m.parameters(), *m.buffers()]}
+    return sum(t.numel() * t.element_size() for t in tensors.values())
 
 
-@torch.no_grad()
-def count_activations(module: nn.Module, call: Any) -> int:
-    """Bytes of the outputs of all leaf modules during `call()`: about what the backward pass has to keep."""
-    total, hooks = 0, []
+def stream_weights(module: nn.Module, device: str) -> None:
+    """Keep the weights in main memory; each layer's visit `device` for its own call. Departs with `.to`."""
+    from accelerate import cpu_offload
 
-    def add(_: nn.Module, __: Any, output: Any) -> None:
-        nonlocal total
-        if isinstance(output, torch.Tensor):
-            total += output.numel() * output.element_size()
-
-    for part in module.modules():
-        if not list(part.children()):
-            hooks.append(part.register_forward_hook(add))
-    try:
-        call()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return total
+    cpu_offload(module, execution_device=torch.device(device), offload_buffers=True)
 
 
-def refuse_if_too_large(needed_bytes: int, free_bytes: int, what: str) -> None:
-    """Raise MemoryError with a sentence when `what` does not fit."""
-    if needed_bytes > free_bytes:
-        raise MemoryError(
-            f"{what} needs about {needed_bytes / 2**30:.1f} GB and {free_bytes / 2**30:.1f} GB are free: choose a "
-            "smaller model, fewer seeds at once, or checkpointing."
+def tile_decoder(vae: Any) -> None:
+    """Tiled decoding. Raises ValueError for a decoder that has none."""
+    if not hasattr(vae, "enable_tiling"):
+        raise ValueError(
+            f"{type(vae).__name__} cannot decode in tiles: use a tiny decoder or a smaller picture."
         )
+    vae.enable_tiling()

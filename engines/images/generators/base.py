@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -86,6 +88,21 @@ class Generator(ABC):
 
     noise_shape: tuple[int, int, int]
     """Channels, height, width of the noise of one picture."""
+    pipeline: Any
+    """The pipeline of diffusers whose parts are driven here."""
+    network: torch.nn.Module
+    vae: Any
+    """The full decoder (and encoder)."""
+    tiny: Any = None
+    """An AutoencoderTiny that may decode instead, or None."""
+    device: torch.device
+    dtype: torch.dtype
+    encoders_leave = False
+    """Whether text encoders are on the device only while they work."""
+
+    def calls(self, guidance: float) -> int:
+        """Network calls of one picture in one step."""
+        return 2 if guidance > 1 else 1
 
     @abstractmethod
     def encode(self, prompts: Sequence[str], *, guided: bool = False) -> Conditioning:
@@ -112,10 +129,45 @@ class Generator(ABC):
         Raises ValueError when the sampling is done."""
         return self.advance_with_gradients(sampling)
 
-    @abstractmethod
     def decode(self, latents: torch.Tensor, *, tiny: bool = False) -> torch.Tensor:
         """Pictures in 0..1 of clean latents; gradients reach the latents. `tiny` uses the small decoder and
         raises ValueError when there is none."""
+        if tiny and self.tiny is None:
+            raise ValueError("this generator has no tiny decoder: load it with Economy(tiny=...).")
+        vae = self.tiny if tiny else self.vae
+        scaling = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
+        shift = float(getattr(vae.config, "shift_factor", 0.0) or 0.0)
+        scaled = (latents / scaling + shift).to(vae.dtype)
+        return (vae.decode(scaled).sample / 2 + 0.5).clamp(0, 1)
+
+    @property
+    def encoders(self) -> dict[str, torch.nn.Module]:
+        """The text encoders that are still there, by their names in the pipeline."""
+        named = {n: getattr(self.pipeline, n, None) for n in ("text_encoder", "text_encoder_2")}
+        return {n: module for n, module in named.items() if module is not None}
+
+    @contextmanager
+    def encoding(self) -> Iterator[None]:
+        """Around the work of the text encoders: no gradients, and where they leave the device, their visit.
+
+        Raises ValueError after `drop_encoders`."""
+        if not self.encoders:
+            raise ValueError("the text encoders were dropped: encode all prompts before drop_encoders.")
+        if self.encoders_leave:
+            for module in self.encoders.values():
+                module.to(self.device)
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            if self.encoders_leave:
+                for module in self.encoders.values():
+                    module.to("cpu")
+
+    def drop_encoders(self) -> None:
+        """Free the text encoders for good, once all prompts are encoded (T5-XXL is 9 GB in fp16)."""
+        for name in self.encoders:
+            setattr(self.pipeline, name, None)
 
     def sample(
         self, noise: torch.Tensor, conditioning: Conditioning, *, steps: int, guidance: float

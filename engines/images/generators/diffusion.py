@@ -10,29 +10,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from engines.images.generators.base import Conditioning, Generator, Level, Sampling
+from engines.images.generators.known import PIXART_DMD, TURBO, OneStep
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
-
-
-@dataclass(frozen=True)
-class OneStep:
-    """How a model is called once: the time step, and whether the noise is scaled by s (Euler with trailing
-    spacing, whose init_noise_sigma is sigma) or taken as it is (DDPM, LCM)."""
-
-    time: int
-    is_scaled: bool
-
-
-TURBO = OneStep(999, True)
-PIXART_DMD = OneStep(400, False)
-HYPER_SD = OneStep(800, False)
 
 
 class DiffusionGenerator(Generator):
@@ -44,7 +31,7 @@ class DiffusionGenerator(Generator):
         from diffusers import EulerDiscreteScheduler
 
         self.pipeline, self.network, self.once = pipeline, network, once
-        self.vae, self.tiny = pipeline.vae, None
+        self.vae = pipeline.vae
         freeze(network, self.vae, *(getattr(pipeline, n, None) for n in ("text_encoder", "text_encoder_2")))
         self.device, self.dtype = network.device, network.dtype
         self.factor = int(getattr(pipeline, "vae_scale_factor", 8))
@@ -57,13 +44,13 @@ class DiffusionGenerator(Generator):
             raise ValueError(f"prediction_type must be epsilon or v_prediction; got {self.prediction!r}.")
         euler = EulerDiscreteScheduler.from_config(dict(self.scheduler.config))
         # float64: 1 - alpha_bar cancels in float32 at the first time steps
-        self.alpha_bar = euler.alphas_cumprod.double().cpu()
+        self.alpha_bar: list[float] = euler.alphas_cumprod.double().tolist()
 
     # what a family fills in
 
     def encode(self, prompts: Sequence[str], *, guided: bool = False) -> Conditioning:
         """See `Generator.encode`; here for models with one text encoder."""
-        with torch.no_grad():
+        with self.encoding():
             embeds, negative = self.pipeline.encode_prompt(
                 list(prompts), self.device, 1, guided, negative_prompt=[""] * len(prompts) if guided else None
             )
@@ -78,7 +65,7 @@ class DiffusionGenerator(Generator):
 
     def one_step(self, noise: torch.Tensor, conditioning: Conditioning) -> torch.Tensor:
         """See `Generator.one_step`."""
-        bar = float(self.alpha_bar[self.once.time])
+        bar = self.alpha_bar[self.once.time]
         a, s = bar**0.5, (1 - bar) ** 0.5
         x = (noise * s if self.once.is_scaled else noise).to(self.dtype)
         time = torch.full((len(x),), self.once.time, device=x.device)
@@ -139,15 +126,6 @@ class DiffusionGenerator(Generator):
         blank, named = raw.chunk(2)
         return blank + guidance * (named - blank)
 
-    def decode(self, latents: torch.Tensor, *, tiny: bool = False) -> torch.Tensor:
-        """See `Generator.decode`."""
-        if tiny and self.tiny is None:
-            raise ValueError("this generator has no tiny decoder: set `tiny` to an AutoencoderTiny.")
-        vae = self.tiny if tiny else self.vae
-        scaling = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
-        shift = float(getattr(vae.config, "shift_factor", 0.0) or 0.0)
-        return (vae.decode(latents / scaling + shift).sample / 2 + 0.5).clamp(0, 1)
-
 
 class StableDiffusion(DiffusionGenerator):
     """StableDiffusionPipeline folders: sd-turbo, SD 2.1, and the embedded F and G."""
@@ -161,12 +139,15 @@ class StableDiffusionXL(DiffusionGenerator):
 
     def __init__(self, pipeline: DiffusionPipeline, once: OneStep = TURBO, size: int = 0) -> None:
         super().__init__(pipeline, pipeline.unet, once, size)
+        # SDXL's own decoder overflows in half precision and says so; the fp16-fix one does not
+        if self.dtype == self.vae.dtype == torch.float16 and self.vae.config.force_upcast:
+            self.vae.to(torch.float32)
 
     def encode(self, prompts: Sequence[str], *, guided: bool = False) -> Conditioning:
         """See `Generator.encode`. The empty prompt is zeros where the model's folder says so."""
         zeros = guided and bool(self.pipeline.config.get("force_zeros_for_empty_prompt", True))
         negative = None if zeros or not guided else [""] * len(prompts)
-        with torch.no_grad():
+        with self.encoding():
             embeds, blank, pooled, blank_pooled = self.pipeline.encode_prompt(
                 list(prompts), None, self.device, 1, guided, negative_prompt=negative
             )
@@ -192,7 +173,7 @@ class PixArt(DiffusionGenerator):
 
     def encode(self, prompts: Sequence[str], *, guided: bool = False) -> Conditioning:
         """See `Generator.encode`; with the attention mask of the T5 tokens."""
-        with torch.no_grad():
+        with self.encoding():
             embeds, mask, blank, blank_mask = self.pipeline.encode_prompt(
                 list(prompts), guided, device=self.device, clean_caption=False
             )

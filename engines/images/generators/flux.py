@@ -21,16 +21,19 @@ class Flux(Generator):
 
     def __init__(self, pipeline: FluxPipeline, size: int = 512, max_sequence_length: int = 256) -> None:
         self.pipeline, self.network, self.vae = pipeline, pipeline.transformer, pipeline.vae
-        self.tiny = None
         self.size, self.length = size, max_sequence_length
         freeze(self.network, self.vae, pipeline.text_encoder, pipeline.text_encoder_2)
         self.device, self.dtype = self.network.device, self.network.dtype
         side = 2 * (size // (int(pipeline.vae_scale_factor) * 2))
         self.noise_shape = (int(self.network.config.in_channels) // 4, side, side)
 
+    def calls(self, guidance: float) -> int:
+        """One: guidance is an input of the network."""
+        return 1
+
     def encode(self, prompts: Sequence[str], *, guided: bool = False) -> Conditioning:
         """See `Generator.encode`. Guidance is an input here, so there is no empty prompt."""
-        with torch.no_grad():
+        with self.encoding():
             embeds, pooled, _ = self.pipeline.encode_prompt(
                 list(prompts), None, device=self.device, max_sequence_length=self.length
             )
@@ -98,12 +101,3 @@ class Flux(Generator):
         return replace(
             sampling, latents=x + (after - sigma) * v, clean=x - sigma * v, index=sampling.index + 1
         )
-
-    def decode(self, latents: torch.Tensor, *, tiny: bool = False) -> torch.Tensor:
-        """See `Generator.decode`; FLUX latents are shifted as well as scaled."""
-        if tiny and self.tiny is None:
-            raise ValueError("this generator has no tiny decoder: set `tiny` to an AutoencoderTiny.")
-        vae = self.tiny if tiny else self.vae
-        scaling = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
-        shift = float(getattr(vae.config, "shift_factor", 0.0) or 0.0)
-        return (vae.decode(latents / scaling + shift).sample / 2 + 0.5).clamp(0, 1)

@@ -1,64 +1,27 @@
-"""From a folder or a hub id to a generator, and the table of models that are known by name."""
+"""From a name, a folder or a hub id to a generator, or one sentence that says why not."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.images.generators.base import Generator
-from engines.images.generators.diffusion import FAMILIES, HYPER_SD, PIXART_DMD, TURBO, OneStep
+from engines.images.generators.diffusion import FAMILIES
+from engines.images.generators.known import (
+    EMBEDDED,
+    KNOWN,
+    PIXART_DMD,
+    TURBO,
+    GeneratorMissing,
+    Known,
+    OneStep,
+)
+from engines.images.generators.parts import Parts, parts_of
+from engines.images.memory import Economy, checkpoint_gradients, stream_weights, tile_decoder
+from engines.images.reasons import reason
 
 if TYPE_CHECKING:
     import torch
-
-
-class GeneratorMissing(RuntimeError):
-    """A model cannot be loaded; the message says why in one sentence and what to do."""
-
-
-@dataclass(frozen=True)
-class Known:
-    """A model known by name. `once` is None where one step makes no picture; `size` in pixels."""
-
-    repository: str
-    once: OneStep | None = TURBO
-    steps: int = 1
-    guidance: float = 1.0
-    size: int = 512
-    vae: str = ""
-    transformer: str = ""
-    unet_file: tuple[str, str] | None = None
-    variant: str | None = None
-
-
-KNOWN: dict[str, Known] = {
-    "sd-turbo": Known("stabilityai/sd-turbo", variant="fp16"),
-    "sdxl-turbo": Known("stabilityai/sdxl-turbo", vae="madebyollin/sdxl-vae-fp16-fix", variant="fp16"),
-    "pixart-dmd": Known(
-        "PixArt-alpha/PixArt-XL-2-1024-MS",
-        once=PIXART_DMD,
-        transformer="PixArt-alpha/PixArt-Alpha-DMD-XL-2-512x512",
-    ),
-    "hyper-sd": Known(
-        "stabilityai/stable-diffusion-xl-base-1.0",
-        once=HYPER_SD,
-        size=1024,
-        unet_file=("ByteDance/Hyper-SD", "Hyper-SDXL-1step-Unet.safetensors"),
-    ),
-    "flux-schnell": Known("black-forest-labs/FLUX.1-schnell"),
-    "flux-dev": Known("black-forest-labs/FLUX.1-dev", once=None, steps=20, guidance=3.5),
-    "sd-2-1": Known("stabilityai/stable-diffusion-2-1-base", once=None, steps=50, guidance=7.5),
-    "sdxl": Known("stabilityai/stable-diffusion-xl-base-1.0", once=None, steps=20, guidance=5.0),
-    "realvisxl": Known("SG161222/RealVisXL_V4.0", once=None, steps=20, guidance=5.0),
-}
-"""Names of the papers' models: repositories, one-step recipes, and the papers' steps and guidance."""
-
-
-EMBEDDED = ("embedded-g", "embedded-f")
-"""The embedded models: one step, and many steps with guidance 3. Float32 on the CPU whatever is asked."""
 
 
 def embedded(name: str) -> Generator:
@@ -78,43 +41,60 @@ def load_generator(
     dtype: torch.dtype | None = None,
     once: OneStep | None = None,
     size: int = 0,
+    economy: Economy | None = None,
     local_files_only: bool = False,
 ) -> Generator:
     """A generator from a name of `EMBEDDED` or `KNOWN`, a hub id, or a folder in diffusers' format.
 
     One step is made in closed form at the recipe's own time step, so the folder's spacing does not matter to it
-    (with "leading" or "linspace" a pipeline's single step would be t = 0 and return noise). Raises
-    GeneratorMissing with one sentence."""
+    (with "leading" or "linspace" a pipeline's single step would be t = 0 and return noise). `dtype` is float32
+    unless said; half precision is for a GPU (ValueError on the CPU). How much memory it will take is measured
+    before, by `dry_run.measure` with the same arguments. Raises GeneratorMissing with one sentence."""
+    economy = economy or Economy()
+    check_dtype(device, dtype)
+    if source in EMBEDDED:
+        return economise(embedded(source), economy)
+    known = KNOWN.get(source)
+    try:
+        # the index first: it is small, and a class that is not supported is refused before gigabytes arrive
+        parts = parts_of(source, local_files_only=local_files_only)
+        pipeline = _pipeline(source, known, parts, dtype, local_files_only)
+        tiny = load_tiny(economy.tiny, pipeline.vae.dtype, local_files_only) if economy.tiny else None
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+        if isinstance(error, GeneratorMissing):
+            raise
+        raise GeneratorMissing(f'"{source}" could not be loaded: {reason(error, source)}.') from error
+    pipeline.set_progress_bar_config(disable=True)
+    if economy.encoders_leave or economy.streaming:
+        _place(pipeline, parts, device, economy)
+    else:
+        pipeline.to(device)
+    generator = wrap(pipeline, once or (known.once if known else None), size or (known.size if known else 0))
+    generator.tiny = tiny.to(device) if tiny is not None else None
+    return economise(generator, economy, device)
+
+
+def check_dtype(device: str, dtype: torch.dtype | None) -> None:
+    """Raise ValueError for half precision on the CPU: it is slow there, and its rounding is another one."""
+    if device.startswith("cpu") and dtype is not None and dtype.itemsize < 4:
+        raise ValueError(f"dtype must be float32 on the CPU; got {str(dtype).removeprefix('torch.')}.")
+
+
+def _pipeline(
+    source: str, known: Known | None, parts: Parts, dtype: torch.dtype | None, local_files_only: bool
+) -> Any:
     import torch
     from diffusers import DiffusionPipeline
 
-    if source in EMBEDDED:
-        return embedded(source)
-    known = KNOWN.get(source)
-    repository = known.repository if known else source
+    # both libraries would otherwise take the dtype that a folder was saved in
     options: dict[str, Any] = {"dtype": dtype or torch.float32, "local_files_only": local_files_only}
     options["use_safetensors"] = True
-    try:
-        if known:
-            options |= _extras(known, options)
-        if _class_name(repository) == "StableDiffusionPipeline":
-            options |= {"safety_checker": None, "requires_safety_checker": False}
-        pipeline = DiffusionPipeline.from_pretrained(repository, **options)
-    except (OSError, ValueError, ImportError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise GeneratorMissing(
-            f'"{source}" could not be loaded ({first}): check the name, the network or the folder.'
-        ) from error
-    pipeline.set_progress_bar_config(disable=True)
-    return wrap(
-        pipeline.to(device), once or (known.once if known else None), size or (known.size if known else 0)
-    )
-
-
-def _class_name(repository: str) -> str:
-    """Class of a local folder's pipeline, empty for a hub id."""
-    index = Path(repository) / "model_index.json"
-    return str(json.loads(index.read_text()).get("_class_name", "")) if index.is_file() else ""
+    extras = _extras(known, options) if known else {}
+    if parts.pipeline == "StableDiffusionPipeline":
+        extras |= {"safety_checker": None, "requires_safety_checker": False}
+    if parts.pipeline == "StableDiffusionXLPipeline":
+        extras["add_watermarker"] = False
+    return DiffusionPipeline.from_pretrained(known.repository if known else source, **options, **extras)
 
 
 def _extras(known: Known, options: dict[str, Any]) -> dict[str, Any]:
@@ -141,6 +121,50 @@ def _extras(known: Known, options: dict[str, Any]) -> dict[str, Any]:
     return out
 
 
+def load_tiny(source: str, dtype: torch.dtype, local_files_only: bool = False) -> Any:
+    """A tiny decoder from a hub id or folder (madebyollin/taesd, taesdxl, taef1). Raises GeneratorMissing."""
+    from diffusers import AutoencoderTiny
+
+    try:
+        tiny = AutoencoderTiny.from_pretrained(
+            source, dtype=dtype, use_safetensors=True, local_files_only=local_files_only
+        )
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        raise GeneratorMissing(
+            f'The tiny decoder "{source}" could not be loaded: {reason(error, source)}.'
+        ) from error
+    return tiny.eval().requires_grad_(False)
+
+
+def _place(pipeline: Any, parts: Parts, device: str, economy: Economy) -> None:
+    """Parts on the device, but encoders that leave and a network that is streamed stay in main memory."""
+    pipeline.vae.to(device)
+    if not economy.streaming:
+        getattr(pipeline, parts.network).to(device)
+    if not economy.encoders_leave:
+        for name in ("text_encoder", "text_encoder_2"):
+            if getattr(pipeline, name, None) is not None:
+                getattr(pipeline, name).to(device)
+
+
+def economise(generator: Generator, economy: Economy, device: str = "cpu") -> Generator:
+    """The generator with an `Economy` applied. Raises ValueError for a combination that cannot work."""
+    import torch
+
+    if economy.tiles and economy.tiny:
+        raise ValueError("tiles are for the full decoder: choose tiles or a tiny decoder, not both.")
+    generator.encoders_leave = economy.encoders_leave
+    if economy.tiles:
+        tile_decoder(generator.vae)
+    if economy.checkpointing:
+        for module in (generator.network, generator.vae if generator.tiny is None else generator.tiny):
+            checkpoint_gradients(module)
+    if economy.streaming:
+        stream_weights(generator.network, device)
+        generator.device = torch.device(device)
+    return generator
+
+
 def wrap(pipeline: Any, once: OneStep | None = None, size: int = 0) -> Generator:
     """The generator that drives a loaded pipeline.
 
@@ -156,3 +180,6 @@ def wrap(pipeline: Any, once: OneStep | None = None, size: int = 0) -> Generator
     build: Callable[..., Generator] = FAMILIES[name]
     default = PIXART_DMD if name == "PixArtAlphaPipeline" else TURBO
     return build(pipeline, once or default, size)
+
+
+__all__ = ["EMBEDDED", "KNOWN", "GeneratorMissing", "economise", "load_generator", "load_tiny", "wrap"]

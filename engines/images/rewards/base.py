@@ -46,6 +46,21 @@ class Reward(ABC):
     def encode(self, prompts: Sequence[str]) -> Features:
         """Whatever of the score does not depend on the picture, without gradients."""
 
+    @property
+    @abstractmethod
+    def towers(self) -> tuple[torch.nn.Module, ...]:
+        """The modules of transformers that gradients pass through: what `checkpoint_gradients` takes."""
+
+    @property
+    @abstractmethod
+    def modules(self) -> tuple[torch.nn.Module, ...]:
+        """All modules that hold weights."""
+
+    def drop_text(self) -> None:
+        """Free whatever only `encode` needs, once all prompts are encoded. Nothing, where the text sees the
+        picture."""
+        return
+
     @abstractmethod
     def score(self, pictures: torch.Tensor, features: Features) -> torch.Tensor:
         """Score [N] of pictures [N, 3, H, W] in 0..1 with one prompt each; gradients reach the pictures."""

@@ -24,9 +24,27 @@ class ClipReward(Reward):
         model.eval()
         self.size = int(model.config.vision_config.image_size)
 
+    @property
+    def towers(self) -> tuple[torch.nn.Module, ...]:
+        """The picture tower."""
+        return (self.model.vision_model,)
+
+    @property
+    def modules(self) -> tuple[torch.nn.Module, ...]:
+        """The model with both towers."""
+        return (self.model,)
+
+    def drop_text(self) -> None:
+        """Free the text tower, most of the weights that a run does not need again."""
+        self.model.text_model = self.model.text_projection = None
+
     @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Features:
-        """Unit text features [N, D]."""
+        """Unit text features [N, D]. Raises ValueError after `drop_text`."""
+        if self.model.text_model is None:
+            raise ValueError(
+                f"the text tower of {self.name} was dropped: encode all prompts before drop_text."
+            )
         length = int(self.model.config.text_config.max_position_embeddings)
         tokens = self.tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=length, return_tensors="pt"

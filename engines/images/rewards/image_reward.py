@@ -15,6 +15,26 @@ from engines.images.rewards.blip_reward import BlipReward
 MEAN, STD = 0.16717, 1.03334
 """ImageReward's scores are normalised by these; raw scores minus MEAN over STD."""
 LENGTH = 35
+VISION = {
+    "hidden_size": 1024,
+    "intermediate_size": 4096,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "image_size": 224,
+    "patch_size": 16,
+    "layer_norm_eps": 1e-6,
+}
+TEXT = {
+    "vocab_size": 30524,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "encoder_hidden_size": 1024,
+    "max_position_embeddings": 512,
+}
+WIDTHS = (1024, 128, 64, 16, 1)
+"""ImageReward v1: ViT-L/16 at 224, BERT base with cross-attention, and its MLP."""
 
 
 class ImageReward(Reward):
@@ -36,16 +56,28 @@ class ImageReward(Reward):
         model.eval()
         self.size = int(model.config["vision"]["image_size"])
 
+    @property
+    def towers(self) -> tuple[torch.nn.Module, ...]:
+        """The picture tower; transformers' BlipTextModel, a tenth of the work, has no checkpointing."""
+        return (self.model.vision_model,)
+
+    @property
+    def modules(self) -> tuple[torch.nn.Module, ...]:
+        """The whole network."""
+        return (self.model,)
+
     def encode(self, prompts: Sequence[str]) -> Features:
         """Token numbers and mask [N, L]: the text tower sees the picture, so nothing more can be cached."""
         tokens = self.tokenizer(
             list(prompts), padding="max_length", truncation=True, max_length=self.length, return_tensors="pt"
         )
-        return Features({"ids": tokens.input_ids, "mask": tokens.attention_mask})
+        device = next(self.model.parameters()).device
+        return Features({"ids": tokens.input_ids.to(device), "mask": tokens.attention_mask.to(device)})
 
     def score(self, pictures: torch.Tensor, features: Features) -> torch.Tensor:
         """Normalised score [N]."""
-        raw = self.model(preprocess(pictures, self.size), features.tensors["ids"], features.tensors["mask"])
+        pixels = preprocess(pictures, self.size).to(next(self.model.parameters()).dtype)
+        raw = self.model(pixels, features.tensors["ids"], features.tensors["mask"])
         return (raw - self.mean) / self.std
 
 

@@ -3,46 +3,71 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
+from engines.images.embedded import WEIGHTS
+from engines.images.memory import checkpoint_gradients
+from engines.images.reasons import reason
+from engines.images.rewards.aesthetic import AestheticReward, from_predictor
 from engines.images.rewards.base import Reward, RewardMissing
 from engines.images.rewards.clip import ClipReward, from_open_clip
-from engines.images.rewards.image_reward import ImageReward, from_image_reward
+from engines.images.rewards.image_reward import TEXT, VISION, WIDTHS, ImageReward, from_image_reward
 
 CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
 PICKSCORE = "yuvalkirstain/PickScore_v1"
 HPS = ("xswu/HPSv2", "HPS_v2.1_compressed.pt")
 IMAGE_REWARD = ("THUDM/ImageReward", "ImageReward.pt")
-NAMES = ("r1", "r2", "clip", "pickscore", "hpsv2.1", "imagereward")
+CLIP_L = "openai/clip-vit-large-patch14"
+AESTHETIC = ("trl-lib/ddpo-aesthetic-predictor", "aesthetic-model.pth")
+NAMES = ("r1", "r2", "clip", "pickscore", "hpsv2.1", "imagereward", "aesthetic")
 """Rewards known by name; the first two are embedded and read the embedded world only."""
 
 
 def load_reward(
-    name: str, *, source: str = "", device: str = "cpu", dtype: torch.dtype = torch.float32
+    name: str,
+    *,
+    source: str = "",
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    checkpointing: bool = False,
 ) -> Reward:
-    """The reward of that name. `source` is a folder or hub id in place of the published one (for hpsv2.1 and
-    imagereward the weights file). Raises RewardMissing with one sentence."""
+    """The reward of that name. `source` is a folder or hub id in place of the published one (for hpsv2.1,
+    imagereward and aesthetic the weights file). Half precision is for a GPU (ValueError on the CPU). Raises
+    RewardMissing with one sentence."""
+    if device.startswith("cpu") and dtype.itemsize < 4:
+        raise ValueError(f"dtype must be float32 on the CPU; got {str(dtype).removeprefix('torch.')}.")
+    if name not in NAMES:
+        raise RewardMissing(f'"{name}" is not a reward; known are {", ".join(NAMES)}.')
     try:
-        if name == "r1":
-            return embedded_r1()
-        if name == "r2":
-            return embedded_r2()
-        if name == "clip":
-            return clip_folder("CLIP", source or CLIP_H, source or CLIP_H, device, dtype)
-        if name == "pickscore":
-            return clip_folder("PickScore", source or PICKSCORE, source or CLIP_H, device, dtype)
-        if name == "hpsv2.1":
-            return hps(_file(source, HPS), device, dtype)
-        if name == "imagereward":
-            return image_reward(_file(source, IMAGE_REWARD), device, dtype)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        if isinstance(error, RewardMissing):
-            raise
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RewardMissing(f'The reward "{name}" could not be loaded ({first}).') from error
-    raise RewardMissing(f'"{name}" is not a reward; known are {", ".join(NAMES)}.')
+        reward = _load(name, source, device, dtype)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, UnpicklingError) as error:
+        published = {"pickscore": PICKSCORE, "hpsv2.1": HPS[0], "imagereward": IMAGE_REWARD[0]}
+        published |= {"clip": CLIP_H, "aesthetic": AESTHETIC[0]}
+        why = reason(error, source or published.get(name, str(WEIGHTS)))
+        raise RewardMissing(f'The reward "{name}" could not be loaded: {why}.') from error
+    if checkpointing:
+        for tower in reward.towers:
+            checkpoint_gradients(tower)
+    return reward
+
+
+def _load(name: str, source: str, device: str, dtype: torch.dtype) -> Reward:
+    if name == "r1":
+        return embedded_r1()
+    if name == "r2":
+        return embedded_r2()
+    if name == "clip":
+        return clip_folder("CLIP", source or CLIP_H, source or CLIP_H, device, dtype)
+    if name == "pickscore":
+        return clip_folder("PickScore", source or PICKSCORE, source or CLIP_H, device, dtype)
+    if name == "hpsv2.1":
+        return hps(_file(source, HPS), device, dtype)
+    if name == "imagereward":
+        return image_reward(_file(source, IMAGE_REWARD), device, dtype)
+    return aesthetic(_file(source, AESTHETIC), device, dtype)
 
 
 def embedded_r1() -> ClipReward:
@@ -72,7 +97,10 @@ def clip_folder(name: str, source: str, tokenizer: str, device: str, dtype: torc
 def _file(source: str, published: tuple[str, str]) -> Path:
     """A local weights file, or the published one from the hub's cache or network."""
     if source:
-        return Path(source)
+        path = Path(source).expanduser()
+        if path.is_dir():
+            raise ValueError("name the weights file in it, not the folder")
+        return path
     from huggingface_hub import hf_hub_download
 
     return Path(hf_hub_download(*published))
@@ -108,27 +136,29 @@ def image_reward(path: Path, device: str, dtype: torch.dtype) -> ImageReward:
     tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     tokenizer.add_tokens(["[ENC]"])
-    vision = {
-        "hidden_size": 1024,
-        "intermediate_size": 4096,
-        "num_hidden_layers": 24,
-        "num_attention_heads": 16,
-        "image_size": 224,
-        "patch_size": 16,
-        "layer_norm_eps": 1e-6,
-    }
-    text = {
-        "vocab_size": 30524,
-        "hidden_size": 768,
-        "intermediate_size": 3072,
-        "num_hidden_layers": 12,
-        "num_attention_heads": 12,
-        "encoder_hidden_size": 1024,
-        "max_position_embeddings": 512,
-    }
-    model = BlipReward(vision, text, (1024, 128, 64, 16, 1))
+    model = BlipReward(dict(VISION), dict(TEXT), WIDTHS)
     fill(model, from_image_reward(read_weights(path)))
     return ImageReward("ImageReward", model.to(device, dtype), tokenizer)
+
+
+def aesthetic(path: Path, device: str, dtype: torch.dtype) -> AestheticReward:
+    """The LAION predictor on CLIP ViT-L/14; the picture tower is read from the file where it has one."""
+    from transformers import CLIPConfig, CLIPVisionModelWithProjection
+
+    head, tower = from_predictor(read_weights(path))
+    if tower:
+        config = CLIPConfig.from_pretrained(CLIP_L)
+        config.vision_config.projection_dim = config.projection_dim
+        model = CLIPVisionModelWithProjection(config.vision_config)
+        fill(model, tower)
+    else:
+        model = CLIPVisionModelWithProjection.from_pretrained(CLIP_L, dtype=dtype, use_safetensors=True)
+    width = head[0].in_features
+    if model.config.projection_dim != width:
+        raise ValueError(
+            f"the predictor reads {width} features and {CLIP_L} gives {model.config.projection_dim}"
+        )
+    return AestheticReward("Aesthetic", model.to(device, dtype), head.to(device, dtype))
 
 
 def fill(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> None:

@@ -1,0 +1,166 @@
+"""How much memory one iteration takes, found by running it on tensors without storage, before any weight is read.
+
+    footprint = measure("sd-turbo", ("clip", "pickscore"), batch=4, dtype=torch.float16, device="cuda", economy=...)
+    require_fit(footprint, free_bytes("cuda"))
+
+The models are built from their configurations as torch's fake tensors; the very code of a run (generator, decoder,
+rewards, backward pass) goes over them, and each storage counts from its first use to its release. Workspaces inside
+kernels are not seen: hence `FACTOR`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.weak import WeakIdKeyDictionary
+
+from engines.images.footprint import CONTEXT, Footprint
+from engines.images.generators.base import Generator
+from engines.images.generators.skeleton import blank_conditioning, skeleton
+from engines.images.memory import Economy, checkpoint_gradients, weights_bytes
+from engines.images.rewards.base import Reward
+from engines.images.rewards.skeleton import blank_features, reward_skeleton
+
+
+class Storages(TorchDispatchMode):
+    """Bytes of the storages that operations returned and that are still alive, and their largest sum."""
+
+    def __init__(self, *held: nn.Module) -> None:
+        """`held` are modules whose weights are counted elsewhere: views of them are results, too."""
+        super().__init__()
+        self._seen: Any = WeakIdKeyDictionary()
+        self.live = self.peak = 0
+        for module in held:
+            for tensor in [*module.parameters(), *module.buffers()]:
+                self._seen[tensor.untyped_storage()] = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, torch.Tensor):
+                self._add(leaf)
+        return out
+
+    def _add(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage in self._seen:
+            return
+        number = storage.nbytes()
+        self._seen[storage] = number
+        self.live += number
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._drop, number)
+
+    def _drop(self, number: int) -> None:
+        self.live -= number
+
+
+def measure(
+    source: str,
+    rewards: Sequence[str] = (),
+    *,
+    reward_sources: Sequence[str] = (),
+    batch: int = 1,
+    steps: int = 1,
+    guidance: float = 1.0,
+    gradients: bool = True,
+    size: int = 0,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    economy: Economy | None = None,
+    local_files_only: bool = False,
+) -> Footprint:
+    """The footprint of one iteration with `batch` pictures: with `gradients`, one call of the network, the decoder,
+    the rewards and the backward pass to the noise; without, one call (two prompts each with guidance above 1), the
+    decoder and the rewards. `steps` > 1 with gradients keeps all steps in the graph.
+
+    Arguments are those of `load_generator` and `load_reward`. Takes seconds for the largest models and reads their
+    configurations only. Raises GeneratorMissing or RewardMissing."""
+    economy = economy or Economy()
+    sources = [*reward_sources, *[""] * (len(rewards) - len(reward_sources))]
+    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    generator, encoders = skeleton(
+        source, mode, dtype=dtype, size=size, economy=economy, local_files_only=local_files_only
+    )
+    towers = [reward_skeleton(name, at, mode, dtype) for name, at in zip(rewards, sources, strict=True)]
+    if economy.checkpointing:
+        for module in (generator.network, decoder_of(generator), *(m for t in towers for m in t.towers)):
+            checkpoint_gradients(module)
+    held = [generator.network, decoder_of(generator), *(m for t in towers for m in t.modules)]
+    storages = Storages(*held)
+    iterate = _with_gradients if gradients else _without_gradients
+    with mode, storages:
+        iterate(generator, towers, batch, steps, guidance)
+    network = weights_bytes(generator.network)
+    weights = {
+        "network": largest_block(generator.network) if economy.streaming else network,
+        "decoder": weights_bytes(decoder_of(generator)),
+    }
+    weights |= {t.name: weights_bytes(*t.modules) for t in towers}
+    encoding = {name: weights_bytes(module) for name, module in encoders.items()}
+    return Footprint(
+        weights=weights if economy.encoders_leave else weights | encoding,
+        visiting=encoding if economy.encoders_leave else {},
+        work=storages.peak,
+        batch=batch,
+        fixed=CONTEXT if device.startswith("cuda") else 0,
+        elements=by_dtype(*held, *encoders.values()),
+    )
+
+
+def decoder_of(generator: Any) -> nn.Module:
+    """The module that decodes: the tiny one where there is one."""
+    return generator.tiny if generator.tiny is not None else generator.vae
+
+
+def by_dtype(*modules: nn.Module) -> dict[str, int]:
+    """Bytes of the weights by dtype, largest first."""
+    found: dict[str, int] = {}
+    for module in modules:
+        for tensor in module.parameters():
+            key = str(tensor.dtype).removeprefix("torch.")
+            found[key] = found.get(key, 0) + tensor.numel() * tensor.element_size()
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def largest_block(network: nn.Module) -> int:
+    """Bytes of the largest member of the network's lists of blocks: what a streamed network has on the device at
+    once when it is checkpointed block by block, and what lies outside the lists."""
+    lists = [m for m in network.children() if isinstance(m, nn.ModuleList)]
+    inside = sum(weights_bytes(m) for m in lists)
+    return weights_bytes(network) - inside + max((weights_bytes(b) for m in lists for b in m), default=0)
+
+
+def _with_gradients(
+    generator: Generator, rewards: list[Reward], batch: int, steps: int, guidance: float
+) -> None:
+    noise = torch.randn((batch, *generator.noise_shape), dtype=torch.float32).requires_grad_()
+    conditioning = blank_conditioning(generator, batch)
+    latents = generator.one_step(noise, conditioning)
+    for _ in range(steps - 1):
+        latents = generator.one_step(latents.to(noise.dtype), conditioning)
+    pictures = generator.decode(latents, tiny=generator.tiny is not None).to(noise.dtype)
+    total = pictures.mean()
+    for reward in rewards:
+        total = total + reward.score(pictures, blank_features(reward, batch)).sum()
+    total.backward()
+
+
+@torch.no_grad()
+def _without_gradients(
+    generator: Generator, rewards: list[Reward], batch: int, steps: int, guidance: float
+) -> None:
+    noise = torch.randn((batch, *generator.noise_shape), dtype=torch.float32)
+    calls = generator.calls(guidance)
+    latents = generator.one_step(noise.repeat(calls, 1, 1, 1), blank_conditioning(generator, calls * batch))[
+        :batch
+    ]
+    pictures = generator.decode(latents, tiny=generator.tiny is not None).to(noise.dtype)
+    for reward in rewards:
+        reward.score(pictures, blank_features(reward, batch))
