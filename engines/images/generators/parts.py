@@ -110,7 +110,9 @@ def build(part: Part, *, local_files_only: bool = False) -> nn.Module:
             "libraries do not have."
         )
     if part.library == "transformers":
-        return kind(kind.config_class(**config))
+        module = kind(kind.config_class(**config))
+        module.tie_weights()  # where a dry run skips the initialisation, this is skipped, too
+        return module
     if part.class_name == "AutoencoderTiny":
         config.pop(
             "block_out_channels", None

@@ -44,6 +44,8 @@ def load_reward(
     try:
         reward = _load(name, source, device, dtype)
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, UnpicklingError) as error:
+        if isinstance(error, RewardMissing):
+            raise
         published = {"pickscore": PICKSCORE, "hpsv2.1": HPS[0], "imagereward": IMAGE_REWARD[0]}
         published |= {"clip": CLIP_H, "aesthetic": AESTHETIC[0]}
         why = reason(error, source or published.get(name, str(WEIGHTS)))
@@ -99,7 +101,7 @@ def _file(source: str, published: tuple[str, str]) -> Path:
     if source:
         path = Path(source).expanduser()
         if path.is_dir():
-            raise ValueError("name the weights file in it, not the folder")
+            raise RewardMissing(f'"{source}" is a folder: name the weights file in it.')
         return path
     from huggingface_hub import hf_hub_download
 
@@ -120,8 +122,9 @@ def hps(path: Path, device: str, dtype: torch.dtype) -> ClipReward:
     """HPSv2.1: OpenCLIP's ViT-H weights in the laion CLIPModel."""
     from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
+    state = from_open_clip(read_weights(path))
     model = CLIPModel(CLIPConfig.from_pretrained(CLIP_H))
-    fill(model, from_open_clip(read_weights(path)))
+    fill(model, state)
     return ClipReward(
         "HPSv2.1", model.to(device, dtype), AutoTokenizer.from_pretrained(CLIP_H), is_scaled=False
     )
@@ -133,26 +136,35 @@ def image_reward(path: Path, device: str, dtype: torch.dtype) -> ImageReward:
 
     from engines.images.rewards.blip_reward import BlipReward
 
+    state = from_image_reward(read_weights(path))
     tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     tokenizer.add_tokens(["[ENC]"])
     model = BlipReward(dict(VISION), dict(TEXT), WIDTHS)
-    fill(model, from_image_reward(read_weights(path)))
+    fill(model, state)
     return ImageReward("ImageReward", model.to(device, dtype), tokenizer)
 
 
 def aesthetic(path: Path, device: str, dtype: torch.dtype) -> AestheticReward:
     """The LAION predictor on CLIP ViT-L/14; the picture tower is read from the file where it has one."""
     from transformers import CLIPConfig, CLIPVisionModelWithProjection
+    from transformers.utils import logging
 
     head, tower = from_predictor(read_weights(path))
+    config = CLIPConfig.from_pretrained(CLIP_L)
+    config.vision_config.projection_dim = config.projection_dim
     if tower:
-        config = CLIPConfig.from_pretrained(CLIP_L)
-        config.vision_config.projection_dim = config.projection_dim
         model = CLIPVisionModelWithProjection(config.vision_config)
         fill(model, tower)
     else:
-        model = CLIPVisionModelWithProjection.from_pretrained(CLIP_L, dtype=dtype, use_safetensors=True)
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()  # or each weight of the text tower is reported as not expected
+        try:
+            model = CLIPVisionModelWithProjection.from_pretrained(
+                CLIP_L, config=config.vision_config, dtype=dtype, use_safetensors=True
+            )
+        finally:
+            logging.set_verbosity(level)
     width = head[0].in_features
     if model.config.projection_dim != width:
         raise ValueError(
