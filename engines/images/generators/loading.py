@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from engines.images.generators.base import Generator
 from engines.images.generators.diffusion import FAMILIES
 from engines.images.generators.known import (
@@ -60,7 +62,7 @@ def load_generator(
         parts = parts_of(source, local_files_only=local_files_only)
         pipeline = _pipeline(source, known, parts, dtype, local_files_only)
         tiny = load_tiny(economy.tiny, pipeline.vae.dtype, local_files_only) if economy.tiny else None
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
         if isinstance(error, GeneratorMissing):
             raise
         raise GeneratorMissing(f'"{source}" could not be loaded: {reason(error, source)}.') from error
@@ -129,7 +131,7 @@ def load_tiny(source: str, dtype: torch.dtype, local_files_only: bool = False) -
         tiny = AutoencoderTiny.from_pretrained(
             source, dtype=dtype, use_safetensors=True, local_files_only=local_files_only
         )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise GeneratorMissing(
             f'The tiny decoder "{source}" could not be loaded: {reason(error, source)}.'
         ) from error

@@ -7,6 +7,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from engines.images.embedded import WEIGHTS
 from engines.images.memory import checkpoint_gradients
@@ -43,7 +44,15 @@ def load_reward(
         raise RewardMissing(f'"{name}" is not a reward; known are {", ".join(NAMES)}.')
     try:
         reward = _load(name, source, device, dtype)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, UnpicklingError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        ImportError,
+        RuntimeError,
+        UnpicklingError,
+        SafetensorError,
+    ) as error:
         if isinstance(error, RewardMissing):
             raise
         published = {"pickscore": PICKSCORE, "hpsv2.1": HPS[0], "imagereward": IMAGE_REWARD[0]}

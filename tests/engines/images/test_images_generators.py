@@ -134,6 +134,61 @@ def test_leading_spacing_would_return_noise(tiny_folders):
     assert float(leading.sigmas[0]) < 0.05
 
 
+def test_one_step_does_not_mind_the_folders_spacing(generators, tiny_folders, tmp_path):
+    import shutil
+
+    folder = shutil.copytree(tiny_folders["sd"], tmp_path / "leading")
+    path = folder / "scheduler" / "scheduler_config.json"
+    path.write_text(path.read_text().replace("trailing", "leading"))
+    leading = load_generator(str(folder), size=16, local_files_only=True)
+    trailing = generators["sd"]
+    noise = noise_for(trailing)
+    ours, theirs = (g.one_step(noise, g.encode([PROMPT] * 2)) for g in (leading, trailing))
+    assert leading.scheduler.config.timestep_spacing == "leading"
+    assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("key", CLASSES)
+def test_no_state_of_a_scheduler_leaks_between_iterations(generators, key):
+    """A pipeline's scheduler counts its steps on; ours is asked for its numbers only."""
+    generator = generators[key]
+    noise, conditioning = noise_for(generator), generator.encode([PROMPT] * 2)
+    before = dict(vars(generator.pipeline.scheduler))
+    first = generator.one_step(noise, conditioning)
+    generator.start(noise, conditioning, steps=3, guidance=1.0)
+    assert torch.equal(generator.one_step(noise, conditioning), first)
+    after = vars(generator.pipeline.scheduler)
+    assert before.keys() == after.keys()
+    assert all(after[name] is value for name, value in before.items())
+
+
+@pytest.mark.parametrize("key", CLASSES)
+def test_prompts_are_encoded_once_without_gradients_and_everything_is_frozen(generators, key):
+    generator = generators[key]
+    tensors = generator.encode([PROMPT]).tensors.values()
+    assert not any(t.requires_grad for t in tensors)
+    modules = [generator.network, generator.vae, *generator.encoders.values()]
+    assert not any(p.requires_grad for module in modules for p in module.parameters())
+    assert not any(module.training for module in modules)
+    assert generator.calls(3.0) == (1 if key.startswith("flux") else 2)
+    assert generator.calls(1.0) == 1
+
+
+def test_nothing_but_the_model_works_in_the_loop(generators):
+    assert generators["sd"].pipeline.safety_checker is None
+    assert generators["sdxl"].pipeline.watermark is None
+
+
+def test_a_folder_in_half_precision_is_read_in_float32(tiny_folders, tmp_path):
+    """Both libraries would otherwise take the dtype that the folder was saved in."""
+    from diffusers import DiffusionPipeline
+
+    DiffusionPipeline.from_pretrained(tiny_folders["flux"], dtype=torch.float16).save_pretrained(tmp_path)
+    generator = load_generator(str(tmp_path), size=16, local_files_only=True)
+    modules = [generator.network, generator.vae, *generator.encoders.values()]
+    assert {p.dtype for module in modules for p in module.parameters()} == {torch.float32}
+
+
 def test_a_tiny_decoder_replaces_the_full_one(generators):
     from diffusers import AutoencoderTiny
 
@@ -166,10 +221,7 @@ def test_guidance_needs_the_empty_prompt(generators):
     assert len(Conditioning({"x": torch.zeros(3, 2)}).take(torch.tensor([0, 0]))) == 2
 
 
-def test_what_cannot_be_loaded_is_said_in_a_sentence(tmp_path):
-    with pytest.raises(GeneratorMissing, match="could not be loaded"):
-        load_generator(str(tmp_path / "nothing"), local_files_only=True)
-
+def test_a_class_that_is_not_supported_is_named():
     class OtherPipeline:
         pass
 

@@ -186,6 +186,7 @@ def test_what_the_hub_refuses_is_said_in_one_sentence(tmp_path):
         assert sentence.endswith(gone), name
 
 
+@pytest.mark.filterwarnings("ignore:The `local_dir_use_symlinks`:UserWarning")  # inside diffusers
 def test_a_model_that_is_not_here_without_a_network():
     for name in ("owner/missing", "flux-schnell"):
         with pytest.raises(GeneratorMissing, match="it is not on this machine and the hub cannot be reached"):
