@@ -143,6 +143,11 @@ def load(
     check_reference(reference, field)
     is_embedded = reference in embedded.NAMES
     where = str(embedded.folder(reference)) if is_embedded else reference
+    if is_embedded and not Path(where, "model.safetensors").is_file():
+        raise Refusal(
+            field,
+            f"{field}: the weights of {reference} are not part of this installation; install the workbench again.",
+        )
     model, tokenizer = pretrained(where, field, instead=embedded.NAMES[0], copies=copies)
     chosen = template or template_for(str(model.config.model_type), tokenizer, reference)
     model.to(device).eval()

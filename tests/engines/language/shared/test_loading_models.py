@@ -184,6 +184,15 @@ def test_a_model_that_does_not_fit_is_refused_before_its_weights_are_read(
         load(str(folder), copies=3)
 
 
+def test_an_installation_without_the_embedded_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "WEIGHTS", tmp_path)
+    with pytest.raises(Refusal, match="weights of authors are not part of this installation") as caught:
+        load("authors")
+    assert str(tmp_path) not in caught.value.sentence
+
+
 def test_the_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
