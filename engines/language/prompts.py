@@ -91,9 +91,11 @@ class Encoded:
 def encode_prompt(tokenizer: Any, template: Template, question: str) -> tuple[int, ...]:
     """Tokens of the prompt alone, at least one (a start or end mark where the text is empty)."""
     text = template.prompt(tokenizer, question)
-    ids = tuple(tokenizer(text, add_special_tokens=template.adds_special_tokens)["input_ids"]) if text else ()
+    ids = list(tokenizer(text, add_special_tokens=template.adds_special_tokens)["input_ids"]) if text else []
+    while template.adds_special_tokens and ids and ids[-1] in _ends(tokenizer):
+        ids.pop()  # some tokenizers end every text; the answer is still to come
     if ids:
-        return ids
+        return tuple(ids)
     first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     return (int(first),)
 
@@ -136,7 +138,7 @@ def _continuation(
     )
     ids = list(whole["input_ids"])
     spans = list(whole["offset_mapping"]) if fast else [(0, 0)] * len(ids)
-    while ids and ids[-1] in _ends(tokenizer):  # some tokenizers add the end mark themselves
+    while ids and ids[-1] in _ends(tokenizer):  # as above
         ids.pop(), spans.pop()
     if not before:
         return {"ids": ids, "offset_mapping": spans}, 0
