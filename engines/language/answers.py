@@ -7,7 +7,6 @@ carry the fact (`fact_accuracy`).
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from engines.language.generation import keeps_last_logits
 from engines.language.prompts import Encoded, collate
+
+LOGITS = 2**26
+"""Largest number of logits of one forward (256 MB in float32): a vocabulary of 150,000 words fills memory quickly."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,7 @@ def score(model: nn.Module, rows: Sequence[Encoded], *, pad: int, tokens: int = 
     right, where a causal model cannot see it, and logits are computed from the first answer token on alone where the
     model can do so. The model's mode (train or eval) is left alone: call eval() first."""
     device, keeps = next(model.parameters()).device, keeps_last_logits(model)
+    tokens = min(tokens, LOGITS // model.get_output_embeddings().weight.shape[0])
     order = sorted(range(len(rows)), key=lambda i: (len(rows[i].ids), rows[i].start))
     found: dict[int, Scored] = {}
     for chosen in _batches(order, [len(row.ids) for row in rows], tokens):
@@ -86,12 +90,6 @@ def score(model: nn.Module, rows: Sequence[Encoded], *, pad: int, tokens: int = 
             fact = np.array(rows[i].fact or [False] * len(rows[i].answer), dtype=bool)
             found[i] = Scored(losses[b, where].numpy().copy(), right[b, where].numpy().copy(), fact)
     return [found[i] for i in range(len(rows))]
-
-
-def keeps_last_logits(model: nn.Module) -> bool:
-    """Whether the model's forward takes `logits_to_keep` (the number of last positions that get logits)."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
 
 def token_losses(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

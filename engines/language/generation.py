@@ -6,6 +6,7 @@ the same alone and in company, token by token, whatever the model makes of paddi
 
 from __future__ import annotations
 
+import inspect
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,8 +61,9 @@ def _greedy(
     open_rows = torch.ones(len(ids), dtype=torch.bool, device=ids.device)
     stop = torch.tensor(sorted(ends), device=ids.device)
     step_ids, cache, told = ids, None, []
+    extra = {"logits_to_keep": 1} if keeps_last_logits(model) else {}
     for _ in range(max_new_tokens):
-        out = model(input_ids=step_ids, past_key_values=cache, use_cache=True)
+        out = model(input_ids=step_ids, past_key_values=cache, use_cache=True, **extra)
         cache = out.past_key_values
         chosen = out.logits[:, -1].float().argmax(1)
         told.append(torch.where(open_rows, chosen, -1))
@@ -71,6 +73,12 @@ def _greedy(
         step_ids = chosen[:, None]
     rows = torch.stack(told, 1).tolist() if told else [[] for _ in ids]
     return [tuple(token for token in row if token >= 0) for row in rows]
+
+
+def keeps_last_logits(model: nn.Module) -> bool:
+    """Whether the model's forward takes `logits_to_keep` (the number of last positions that get logits)."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return "logits_to_keep" in inspect.signature(inner.forward).parameters
 
 
 def answer_questions(

@@ -90,6 +90,22 @@ def test_scores_equal_those_of_one_row_at_a_time(model: torch.nn.Module) -> None
         assert scored.right.tolist() == best
 
 
+def test_a_large_vocabulary_makes_small_batches(
+    model: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engines.language import answers
+
+    sizes: list[int] = []
+    seen = model.register_forward_hook(lambda _m, _a, out: sizes.append(out.logits.numel()))
+    whole = score(model, rows(), pad=0)
+    monkeypatch.setattr(answers, "LOGITS", 60 * len(TOKENIZER))
+    before = len(sizes)
+    small = score(model, rows(), pad=0)
+    seen.remove()
+    assert max(sizes[before:]) <= 60 * len(TOKENIZER) < max(sizes[:before])
+    assert [s.nll for s in small] == pytest.approx([s.nll for s in whole], rel=1e-5)
+
+
 def test_the_loss_is_that_of_transformers(model: torch.nn.Module) -> None:
     batch = collate(rows(), pad=0)
     out = model(**batch.inputs(), labels=batch.labels)
