@@ -6,6 +6,7 @@ import importlib.util
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -48,7 +49,7 @@ def serve(
     port: int | None = 7860,
     share: bool = False,
     limits: DemoLimits | None = None,
-    announce: Callable[[str], None] = print,
+    announce: Callable[[str], None] = partial(print, flush=True),
 ) -> None:
     """Serve the page until the process is asked to end (Ctrl+C, SIGTERM); says its address once it answers.
 
@@ -127,7 +128,7 @@ def _wire() -> gr.HTML:
     """The line to the server: js asks through its events `act` and `go`, answers come as its value."""
     return gr.HTML(
         html_template="",
-        js_on_load="window.wb.mountWire(element, trigger, props, watch, ['act', 'go']);",
+        js_on_load="window.wb.mountWire(element, trigger, props, watch, ['act', 'go', 'work']);",
         head=theme.script_tag(),
         apply_default_css=False,
         elem_id="wb-wire",
@@ -232,6 +233,10 @@ def _events(
         answer.messages.append({"kind": "arrived"})
         return [numbered(answer), _timer(answer), *_places(answer, workbench_family(page), inner)]
 
+    def work(event: gr.EventData, request: gr.Request) -> None:
+        with api.clear_errors():
+            page.work(str(event._data.get("run")), owner_of(request))
+
     def tick(followed: Any, request: gr.Request) -> list[Any]:
         answer = page.tick(followed, owner_of(request))
         return [
@@ -242,6 +247,8 @@ def _events(
     places = [tabs, *inner.values()]
     wire.act(act, None, [wire, timer], **private)
     wire.go(go, None, [wire, timer, *places], **private)
+    if page.works_in_requests:
+        wire.work(work, None, None, **{**private, "queue": True}, concurrency_limit=4)
     blocks.load(arrive, wire, [wire, timer, *places], js="() => [window.location.search]", **private)
     following = "() => [window.wb ? window.wb.following() : []]"
     timer.tick(tick, ear, [ear, timer], js=following, **{**private, "trigger_mode": "once"})

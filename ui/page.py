@@ -39,6 +39,7 @@ class Page:
     def __init__(self, workbench: Workbench, access: Access | None = None) -> None:
         self.workbench = workbench
         self.access = access or Access(workbench)
+        self.works_in_requests = workbench.settings.executor == "zerogpu"
         self.view: Callable[[str], View] = cache(lambda key: view_for(key, workbench.catalog))
         self.acts: Mapping[str, Callable[[Mapping[str, Any], str], Answer]] = {
             "run": self.run,
@@ -65,15 +66,23 @@ class Page:
                 preset=str(asked.get("preset") or "default"),
                 seed=_seed(asked.get("seed")),
                 parent_id=asked.get("parent") or None,
+                start=not self.works_in_requests,
             )
         except InvalidParams as error:
             return Answer([_errors(engine, error)])
         except WorkbenchError as error:
             return Answer([_errors(engine, InvalidParams([FieldError("", None, str(error))]))])
         message = self._patch(made.id, 0, owner)
-        return Answer(
-            [{"kind": "errors", "engine": engine.key, "errors": {}}, message], timer=not message["over"]
-        )
+        messages: list[Message] = [{"kind": "errors", "engine": engine.key, "errors": {}}, message]
+        if self.works_in_requests:
+            messages.append({"kind": "work", "run": made.id})
+        return Answer(messages, timer=not message["over"])
+
+    def work(self, run_id: str, owner: str) -> None:
+        """Execute a queued run inside this request, where the host lends its GPU to requests (ZeroGPU)."""
+        self.access.require_change(owner, self.workbench.run(run_id), "start")
+        if self.works_in_requests:
+            self.workbench.start(run_id)
 
     def check(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """What Run would say of the settings as they stand."""

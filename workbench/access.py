@@ -55,11 +55,17 @@ class Access:
         preset: str = "default",
         seed: int | None = None,
         parent_id: str | None = None,
+        start: bool = True,
     ) -> Run:
-        """Record a run of the viewer's and start it. Raises as `Workbench.submit` does."""
-        return self.workbench.submit(
+        """Record a run of the viewer's, and with `start` start it. Raises as `Workbench.create` does."""
+        run = self.workbench.create(
             engine, values, preset=preset, seed=seed, owner=viewer, parent_id=parent_id
         )
+        return self._started(run) if start else run
+
+    def _started(self, run: Run) -> Run:
+        self.workbench.start(run.id)
+        return self.workbench.run(run.id)
 
     def validate(self, viewer: str, engine: str, values: Mapping[str, Any], preset: str) -> None:
         """What `submit` would say of these values."""
@@ -119,9 +125,12 @@ class Demo(Access):
         preset: str = "default",
         seed: int | None = None,
         parent_id: str | None = None,
+        start: bool = True,
     ) -> Run:
         if not self.is_guest(viewer):
-            return super().submit(viewer, engine, values, preset=preset, seed=seed, parent_id=parent_id)
+            return super().submit(
+                viewer, engine, values, preset=preset, seed=seed, parent_id=parent_id, start=start
+            )
         self.validate(viewer, engine, values, preset)
         with self._gate:
             self._check_room(viewer)
@@ -129,8 +138,7 @@ class Demo(Access):
                 engine, values, preset=preset, seed=seed, owner=viewer, parent_id=parent_id
             )
             _note(self._starts, viewer)
-        self.workbench.start(run.id)
-        return self.workbench.run(run.id)
+        return self._started(run) if start else run
 
     def validate(self, viewer: str, engine: str, values: Mapping[str, Any], preset: str) -> None:
         params = self.workbench.validate(engine, values, preset)
@@ -160,7 +168,7 @@ class Demo(Access):
 
     def require_change(self, viewer: str, run: Run, verb: str = "change") -> None:
         # A program without a name may at least stop what a program without a name started: it has the id.
-        if verb in ("stop", "ask") and run.owner == viewer:
+        if verb in ("start", "stop", "ask") and run.owner == viewer:
             return
         super().require_change(viewer, run, verb)
 

@@ -50,7 +50,7 @@ class Workbench:
         """Open the store (made where there is none). Nothing is executed before `start` or `look_around`."""
         with storage_seam():
             settings.home.mkdir(parents=True, exist_ok=True)
-            store = Store.open(settings.database_url, settings.artifacts_url)
+            store = Store.open(settings.database_url, settings.artifacts_url, wal=settings.wal)
         return cls(settings, Catalog.load() if catalog is None else catalog, store)
 
     def __enter__(self) -> Self:

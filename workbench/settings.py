@@ -12,10 +12,10 @@ from typing import Literal
 
 from workbench.errors import BadSetting
 
-ExecutorName = Literal["process", "inline"]
+ExecutorName = Literal["process", "inline", "zerogpu"]
 Profile = Literal["own", "demo", "space"]
 
-EXECUTORS: tuple[ExecutorName, ...] = ("process", "inline")
+EXECUTORS: tuple[ExecutorName, ...] = ("process", "inline", "zerogpu")
 PROFILES: tuple[Profile, ...] = ("own", "demo", "space")
 DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -28,7 +28,7 @@ class Settings:
     run that is asked to stop may take before its process is killed; `stale_after_s` after how many seconds
     without a sign of life a run of another machine counts as interrupted; `run_limit_s` how long a run may take
     before it is stopped (0: as long as it likes); `profile` whom the page is for: its owner, guests, or the
-    guests of a Space.
+    guests of a Space; `wal` whether SQLite keeps a write-ahead log (not on network mounts).
     """
 
     home: Path
@@ -41,6 +41,7 @@ class Settings:
     stale_after_s: float = 60.0
     run_limit_s: float = 0.0
     profile: Profile = "own"
+    wal: bool = True
 
     @classmethod
     def at(cls, home: Path, **changes: object) -> Settings:
@@ -55,7 +56,8 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Settings of `WORKBENCH_HOME`, `_DATABASE_URL`, `_ARTIFACTS_URL`, `_EXECUTOR`, `_DEVICE`, `_SLOTS`,
-        `_GRACE_S`, `_STALE_AFTER_S`, `_RUN_LIMIT_S` and `_PROFILE`; raises BadSetting for one that cannot be understood."""
+        `_GRACE_S`, `_STALE_AFTER_S`, `_RUN_LIMIT_S`, `_PROFILE`
+        and `_WAL`; raises BadSetting for one that cannot be understood."""
         given = os.environ if environment is None else environment
         changes: dict[str, object] = {}
         for name in ("database_url", "artifacts_url"):
@@ -83,7 +85,9 @@ class Settings:
             if profile not in PROFILES:
                 raise BadSetting(f"WORKBENCH_PROFILE must be one of {', '.join(PROFILES)}; got {profile!r}.")
             changes["profile"] = profile
-        return cls.at(_home(given), **changes)
+        home = _home(given)
+        changes["wal"] = _wal(given.get("WORKBENCH_WAL", "auto"), home)
+        return cls.at(home, **changes)
 
     def to_json(self) -> str:
         """One line of JSON, for a worker process."""
@@ -103,6 +107,17 @@ def _home(environment: Mapping[str, str]) -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("paper-workbench", appauthor=False))
+
+
+def _wal(text: str, home: Path) -> bool:
+    """Whether SQLite keeps a write-ahead log: as asked, by itself not on network mounts."""
+    if text not in ("auto", "on", "off"):
+        raise BadSetting(f"WORKBENCH_WAL must be auto, on or off; got {text!r}.")
+    if text != "auto":
+        return text == "on"
+    from workbench.mounts import is_network_mount
+
+    return not is_network_mount(home)
 
 
 def _number(name: str, text: str, low: float, high: float, *, whole: bool = False) -> float:

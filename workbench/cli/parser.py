@@ -110,6 +110,25 @@ def _add_doing(command: Callable[..., Parser]) -> None:
         help=f"seeds an engine (default {DEFAULT_SEEDS})",
     )
 
+    space = command(
+        "space", "space:space", "build a Space of this workbench, or push it to the Hub", has_json=True
+    )
+    space.add_argument("what", choices=("build", "push"), help="what to do")
+    space.add_argument(
+        "target", metavar="DIR|ID", help="build: the folder to write; push: NAME or OWNER/NAME of the Space"
+    )
+    space.add_argument("--title", default="Paper Workbench", help="title of the Space")
+    space.add_argument(
+        "--run", action="append", default=[], dest="runs", metavar="ID",
+        help="a run for the showcase (default: those tagged published, else the newest of each engine)",
+    )  # fmt: skip
+    space.add_argument(
+        "--zero-gpu", action="store_true", help="for ZeroGPU hardware: runs execute in the request"
+    )
+    space.add_argument("--oauth", action="store_true", help="let the owner log in with the Hub")
+    space.add_argument("--folder", default="space", help="push: the built folder (default space)")
+    space.add_argument("--private", action="store_true", help="push: make a new Space private")
+
     command(
         "doctor",
         "inspecting:doctor",

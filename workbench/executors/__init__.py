@@ -42,6 +42,10 @@ def make_executor(bench: Bench) -> Executor:
         from workbench.executors.inline import InlineExecutor
 
         return InlineExecutor(bench)
+    if bench.settings.executor == "zerogpu":
+        from workbench.executors.zerogpu import ZeroGpuExecutor
+
+        return ZeroGpuExecutor(bench)
     from workbench.executors.process import ProcessExecutor
 
     return ProcessExecutor(bench)

@@ -31,10 +31,14 @@ class InlineExecutor:
         with self._lock:
             self._active.add(run_id)
         try:
-            execute(self._bench, run_id)
+            self.execute(run_id)
         finally:
             with self._lock:
                 self._active.discard(run_id)
+
+    def execute(self, run_id: str) -> None:
+        """Execute the run in this thread."""
+        execute(self._bench, run_id)
 
     def stop(self, run_id: str, grace_s: float) -> None:
         """The recorder finds the command in the store; a thread cannot be killed."""

@@ -97,7 +97,7 @@ def main() -> None:
     if not line:
         return  # the parent went away at once
     settings = Settings.from_json(line)
-    with Store.open(settings.database_url, settings.artifacts_url) as store:
+    with Store.open(settings.database_url, settings.artifacts_url, wal=settings.wal) as store:
         Worker(Bench(settings, store, Catalog.load()), control, report).serve()
     # Threads that libraries left behind must not keep a finished worker alive.
     sys.stderr.flush()

@@ -46,6 +46,8 @@
   function deliver(message) {
     if (message.kind === "address") return show(message.search, "replace");
     if (message.kind === "arrived") return arrived();
+    // A host that lends its GPU to requests executes the run inside this one; its answer says nothing new.
+    if (message.kind === "work") return wire.trigger("work", { run: message.run });
     if (message.kind === "home") {
       home.html = message.html;
       return fillHome();
