@@ -6,7 +6,6 @@ import importlib.util
 import signal
 import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -42,6 +41,11 @@ def build(workbench: Workbench, house: House | None = None) -> gr.Blocks:
     return blocks
 
 
+def _say(words: str) -> None:
+    """Print at once, also into a pipe: whoever started us waits for the address."""
+    print(words, flush=True)
+
+
 def serve(
     workbench: Workbench,
     *,
@@ -49,7 +53,7 @@ def serve(
     port: int | None = 7860,
     share: bool = False,
     limits: DemoLimits | None = None,
-    announce: Callable[[str], None] = partial(print, flush=True),
+    announce: Callable[[str], None] = _say,
 ) -> None:
     """Serve the page until the process is asked to end (Ctrl+C, SIGTERM); says its address once it answers.
 
