@@ -13,8 +13,6 @@ from __future__ import annotations
 import io
 import json
 import math
-import struct
-import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -22,15 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.errors import NotOurPicture
+from workbench.pngchunks import text_chunks, unpack
 
 KEYWORD = "paper-workbench"
 FORMAT = 1
 COMPRESSION = 2
 """zlib level of the pixels: 2 is several times as fast as the usual 6 and costs about a tenth in size."""
 
-MAX_RECORD_BYTES = 4 << 20
-MAX_CHUNKS = 200_000
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+class NoRecord(NotOurPicture):
+    """A sound PNG without a record of ours."""
 
 
 @dataclass(frozen=True)
@@ -94,40 +93,13 @@ def decode(data: bytes) -> PngRecord:
 
 def _find(data: bytes) -> str:
     """The text of our chunk."""
-    if not data.startswith(_SIGNATURE):
-        raise NotOurPicture("This file is not a PNG picture.")
-    place = len(_SIGNATURE)
-    for _ in range(MAX_CHUNKS):
-        head = data[place : place + 8]
-        if len(head) < 8:
-            break
-        (length,) = struct.unpack(">I", head[:4])
-        kind = head[4:]
-        if kind in (b"tEXt", b"zTXt") and data.startswith(KEYWORD.encode() + b"\0", place + 8):
-            return _text(
-                kind, data[place + 8 : place + 8 + length], data[place + 8 + length : place + 12 + length]
-            )
-        if kind == b"IEND":
-            break
-        place += 12 + length
-    raise NotOurPicture("This picture carries no record of a run. Only pictures saved by this workbench do.")
-
-
-def _text(kind: bytes, body: bytes, checksum: bytes) -> str:
-    if zlib.crc32(kind + body).to_bytes(4, "big") != checksum:
-        raise NotOurPicture("The record in this picture is damaged: its checksum is wrong.")
-    value = body[len(KEYWORD) + 1 :]
-    if kind == b"zTXt":
-        unpacker = zlib.decompressobj()
-        try:
-            value = unpacker.decompress(value[1:], MAX_RECORD_BYTES)
-        except zlib.error as error:
-            raise NotOurPicture("The record in this picture is damaged: it cannot be unpacked.") from error
-        if not unpacker.eof:
-            raise NotOurPicture("The record in this picture is damaged or far too large.")
-    if len(value) > MAX_RECORD_BYTES:
-        raise NotOurPicture("The record in this picture is far too large.")
-    return value.decode("latin-1")
+    for keyword, kind, body, checksum in text_chunks(data):
+        if keyword == KEYWORD and kind != b"iTXt":
+            return unpack(keyword, kind, body, checksum)
+    raise NoRecord(
+        "This picture carries no record of a run. Pictures saved by this workbench do, and those of A1111, ComfyUI, "
+        "Fooocus and InvokeAI where their record is switched on."
+    )
 
 
 def _refuse_constant(name: str) -> float:

@@ -51,6 +51,44 @@ def test_exactly_the_deliberate_endpoints_are_public(blocks: Any) -> None:
         assert info["description"], f"{name} has no docstring"
 
 
+def test_a_picture_of_another_program_fills_an_image_engines_form(workbench: Workbench) -> None:
+    import io
+    from dataclasses import replace
+
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    from ui.address import parse
+    from ui.library.routes import routes
+    from workbench.catalog import Catalog, Origin
+
+    toy = workbench.catalog.engine("fixture")
+    prompted = type("Prompted", (toy.params,), {"__annotations__": {"prompt": str}, "prompt": "a"})
+    image = replace(toy, paper=replace(toy.paper, key="toy_images", family="images"), params=prompted)
+    info = PngInfo()
+    info.add_text(
+        "parameters", "<b>a cat</b>\nSteps: 5, Sampler: Euler, CFG scale: 7, Seed: 9, Model: <i>x</i>"
+    )
+    buffer = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(buffer, "PNG", pnginfo=info)
+
+    def answer() -> Any:
+        with TestClient(Starlette(routes=routes(workbench))) as opened:
+            return opened.post("/wb/library/import", content=buffer.getvalue(), headers={"x-workbench": "1"})
+
+    refused = answer()
+    assert refused.status_code == 422
+    assert "no engine here makes pictures from prompts" in refused.json()["error"]
+    workbench.catalog = Catalog.of([(image.key, image, Origin("a", "b", "1"))])
+    said = answer().json()
+    target = parse(said["go"])
+    assert (target.kind, target.engine) == ("engine", "toy_images")
+    assert target.filled == {"params": {"prompt": "<b>a cat</b>", "steps": 5}, "seed": 9, "preset": "default"}
+    assert "&lt;b&gt;a cat&lt;/b&gt;" in said["note"]
+    assert "<b>" not in said["note"]
+    assert "<i>" not in said["note"]
+
+
 def test_there_is_one_timer_and_it_is_off(blocks: Any) -> None:
     config = blocks.get_config_file()
     timers = [part for part in config["components"] if part["type"] == "timer"]

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from workbench.errors import NotOurPicture
-from workbench.pngrecord import KEYWORD, MAX_RECORD_BYTES, PngRecord, decode, encode
+from workbench.pngchunks import MAX_TEXT_BYTES
+from workbench.pngrecord import KEYWORD, PngRecord, decode, encode
 
 RECORD = PngRecord(
     "01abc", "fixture", {"rate": 0.1, "label": "näme ∞", "sizes": [1]}, 7, "smoke", "strip", 2.5
@@ -77,10 +78,10 @@ def test_strangers_are_refused() -> None:
 
 
 def test_a_bomb_is_not_unpacked() -> None:
-    bomb = zlib.compress(b"[" * (MAX_RECORD_BYTES + 10), 9)
+    bomb = zlib.compress(b"[" * (MAX_TEXT_BYTES + 10), 9)
     with pytest.raises(NotOurPicture, match="far too large"):
         decode(picture(chunk(b"zTXt", KEYWORD.encode() + b"\0\0" + bomb)))
     with pytest.raises(NotOurPicture, match="far too large"):
-        decode(with_text(" " * (MAX_RECORD_BYTES + 1)))
+        decode(with_text(" " * (MAX_TEXT_BYTES + 1)))
     with pytest.raises(NotOurPicture, match="cannot be unpacked"):
         decode(picture(chunk(b"zTXt", KEYWORD.encode() + b"\0\0" + b"no zlib")))

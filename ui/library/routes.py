@@ -8,6 +8,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from storage import import_bundle
 from ui.address import pack, query
 from ui.library import compare, listing
 from ui.visitors import House
-from workbench import pngrecord
+from workbench import pngforms, pngmetadata, pngrecord
 from workbench.access import Access
 from workbench.errors import UnknownRun, UsageError, WorkbenchError, storage_seam
 from workbench.exports import ENDINGS, Format, export
@@ -175,7 +176,7 @@ def take(workbench: Workbench, path: Path, owner: str, access: Access) -> dict[s
     if start == PNG:
         if path.stat().st_size > MAX_PNG:
             raise UsageError(f"A picture may have at most {MAX_PNG >> 20} MB.")
-        return {"go": picture_address(workbench, path.read_bytes())}
+        return picture_answer(workbench, path.read_bytes())
     if not access.may_import(owner):
         raise UsageError(
             "This demo takes no bundles, only pictures of its runs. Install the workbench to import one."
@@ -184,16 +185,32 @@ def take(workbench: Workbench, path: Path, owner: str, access: Access) -> dict[s
         return {"ids": import_bundle(workbench.store, path, owner)}
 
 
-def picture_address(workbench: Workbench, data: bytes) -> str:
-    """Where a dropped picture leads: its run if it is here, else its engine's form with its settings."""
-    record = pngrecord.decode(data)
+def picture_answer(workbench: Workbench, data: bytes) -> dict[str, Any]:
+    """Where a dropped picture leads: its run if it is here, else its engine's form with its settings; another
+    program's picture to the image engine that takes most of its settings, with a note of what was taken."""
+    try:
+        record = pngrecord.decode(data)
+    except pngrecord.NoRecord:
+        found = pngmetadata.read(data)
+        if found is None:
+            raise
+        return foreign_answer(workbench, found)
     engine = workbench.catalog.engine(record.engine)
     try:
         run = workbench.run(record.run)
     except UnknownRun:
         filled = pack({"params": record.params, "seed": record.seed, "preset": record.preset})
-        return query(engine=engine.key, values=filled)
-    return query(engine=engine.key, **{"from": run.id})
+        return {"go": query(engine=engine.key, values=filled)}
+    return {"go": query(engine=engine.key, **{"from": run.id})}
+
+
+def foreign_answer(workbench: Workbench, found: pngmetadata.Foreign) -> dict[str, Any]:
+    """The form of an image engine with another program's settings."""
+    taken = pngforms.best_engine(workbench.catalog.engines, found)
+    filled = pack({"params": taken.values, "seed": taken.seed, "preset": "default"})
+    title = workbench.catalog.engine(taken.engine).paper.short
+    note = "".join(f"<p>{escape(sentence)}</p>" for sentence in taken.sentences(found.tool, title))
+    return {"go": query(engine=taken.engine, values=filled), "note": note}
 
 
 def _ids(asked: Mapping[str, Any]) -> list[str]:

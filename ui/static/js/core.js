@@ -251,7 +251,7 @@
   }
 
   window.wb = {
-    ask, go, following, register, mountWire, mountEar, mountScheme, mountHome, show, keep, short, current,
+    ask, go, notice: pageNotice, following, register, mountWire, mountEar, mountScheme, mountHome, show, keep, short, current,
     observePlace: (element) => seen.observe(element),
   };
 })();

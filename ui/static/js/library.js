@@ -214,7 +214,7 @@
       if (answer.error) return this.say(answer.error, "bad");
       if (answer.go) {
         this.say("");
-        return window.wb.go(answer.go);
+        return window.wb.go(answer.go).then(() => window.wb.notice(answer.note || ""));
       }
       this.say(`Imported ${answer.ids.length} run${answer.ids.length === 1 ? "" : "s"}.`);
       return this.load();
