@@ -108,3 +108,24 @@ def test_sorting_and_filters_ask_the_server(visit: Visit, served: Any) -> None:
     expect(page.locator("tr[data-run]").first.locator('[data-label="Seed"]')).to_have_text("901")
     page.locator('[data-lib="status"]').select_option("failed")
     expect(page.locator(".wb-lib-rows .wb-empty")).to_be_visible()
+
+
+def test_a_picture_of_another_program_fills_a_form(visit: Visit, tmp_path: Path) -> None:
+    """A1111's record: prompt and seed into the image engine that takes most, what was left is said."""
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text(
+        "parameters", "two green triangles\nNegative prompt: <img src=x>\nSteps: 20, Seed: 77, CFG scale: 3"
+    )
+    Image.new("RGB", (8, 8)).save(tmp_path / "a1111.png", pnginfo=info)
+    page = visit("?view=library")
+    page.locator('[data-lib="file"]').set_input_files(tmp_path / "a1111.png")
+    notice = page.locator("#wb-page-notice")
+    expect(notice).to_contain_text("Read from A1111's record")
+    expect(notice).to_contain_text("Not taken: the negative prompt")
+    assert notice.locator("img").count() == 0
+    expect(page.locator('[data-field="prompt"] :is(input, textarea):visible').first).to_have_value(
+        "two green triangles"
+    )

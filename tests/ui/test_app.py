@@ -59,7 +59,6 @@ def test_a_picture_of_another_program_fills_an_image_engines_form(workbench: Wor
     from PIL.PngImagePlugin import PngInfo
 
     from ui.address import parse
-    from ui.library.routes import routes
     from workbench.catalog import Catalog, Origin
 
     toy = workbench.catalog.engine("fixture")
@@ -73,7 +72,7 @@ def test_a_picture_of_another_program_fills_an_image_engines_form(workbench: Wor
     Image.new("RGB", (4, 4)).save(buffer, "PNG", pnginfo=info)
 
     def answer() -> Any:
-        with TestClient(Starlette(routes=routes(workbench))) as opened:
+        with TestClient(Starlette(routes=app.routes(workbench))) as opened:
             return opened.post("/wb/library/import", content=buffer.getvalue(), headers={"x-workbench": "1"})
 
     refused = answer()
