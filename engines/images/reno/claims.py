@@ -38,7 +38,9 @@ def check(
     if reno.judged.strict is None or plain.judged.strict is None:
         yield ClaimCheck("accuracy", None, None, None, "No exact checker for this model's pictures.")
     else:
-        yield _more("accuracy", reno.judged.strict, plain.judged.strict, "Judged by the exact checker.")
+        yield _all_right(
+            _more("accuracy", reno.judged.strict, plain.judged.strict, "Judged by the exact checker.")
+        )
     if WARM in found and WARM in by_name:
         yield _warm(found[WARM], by_name[WARM])
     if FREE in found:
@@ -75,7 +77,16 @@ def _at_equal_time(key: str, mine: np.ndarray, timed: Timed, theirs: np.ndarray)
 def _warm(warm: Final, timed: Timed) -> ClaimCheck:
     if warm.judged.strict is None or timed.final.judged.strict is None:
         return ClaimCheck("time_warm", None, None, None, "No exact checker for this model's pictures.")
-    return _at_equal_time("time_warm", warm.judged.strict, timed, timed.final.judged.strict)
+    return _all_right(_at_equal_time("time_warm", warm.judged.strict, timed, timed.final.judged.strict))
+
+
+def _all_right(found: ClaimCheck) -> ClaimCheck:
+    """Where the baseline has nothing wrong, there is nothing to be better at."""
+    if found.baseline == 1.0 and found.measured == 1.0:
+        return ClaimCheck(
+            found.key, 1.0, 1.0, None, f"Not decided: the baseline is right everywhere. {found.detail}"
+        )
+    return found
 
 
 def _norm(reno: Final, free: Final, d: int) -> ClaimCheck:

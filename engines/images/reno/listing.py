@@ -11,7 +11,7 @@ from engines.contract import Context
 from engines.events import Array, Axis, Event, Picture, Progress, Scalar, Table
 from engines.images.reno import claims, report
 from engines.images.reno.contest import BEST, DRAWS, PLAIN, RENO, WARM, Contest
-from engines.images.reno.finals import Final, Timed, finals, joined, timed
+from engines.images.reno.finals import Final, Timed, finals, handed_over, joined, timed
 from engines.images.reno.judging import Judge, wilson
 from engines.images.reno.objective import open_objective
 from engines.images.reno.params import RenoParams
@@ -35,6 +35,7 @@ def run(params: RenoParams, context: Context) -> Iterator[Event]:
     total = len(batches) * params.iterations
     parts: list[dict[str, Final]] = []
     times: list[list[Timed]] = []
+    handed: list[tuple[Final, Final]] = []
     curves = Curves(params.iterations)
     for number, batch in enumerate(batches):
         prompt_of = torch.tensor([prompt for prompt, _ in batch])
@@ -45,6 +46,8 @@ def run(params: RenoParams, context: Context) -> Iterator[Event]:
             yield Progress(number * params.iterations + i + 1, total, f"batch {number + 1} of {len(batches)}")
         parts.append(finals(contest, judge))
         times.append(timed(contest, judge))
+        if params.transfer_model:
+            handed.append(handed_over(contest, judge, params, context.device))
         yield from _pictures(
             parts[-1], [listed[prompt].prompt for prompt, _ in batch], sum(map(len, batches[:number]))
         )
@@ -58,7 +61,8 @@ def run(params: RenoParams, context: Context) -> Iterator[Event]:
     together = [_together([batch[k] for batch in times]) for k in range(len(times[0]))]
     yield report.time_table(together, {})
     found = {name: joined([part[name] for part in parts]) for name in parts[0]}
-    yield from claims.check(found, together, params, int(np.prod(objective.noise_shape)), None)
+    pair = (joined([one for one, _ in handed]), joined([other for _, other in handed])) if handed else None
+    yield from claims.check(found, together, params, int(np.prod(objective.noise_shape)), pair)
     yield Progress(total, total, "done")
 
 

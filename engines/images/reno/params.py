@@ -271,4 +271,4 @@ PRESETS = {
     ),
 }  # fmt: skip
 
-REPRODUCE = {"experiment": "list", "per_task": 3, "seeds": 2, "compare": ("warm", "ablations")}
+REPRODUCE = {"experiment": "list", "per_task": 2, "seeds": 2, "compare": ("warm", "ablations")}

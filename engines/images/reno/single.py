@@ -13,10 +13,10 @@ from engines.events import Alert, Array, Axis, Command, Event, File, Picture, Pr
 from engines.images import noise_file
 from engines.images.reno import claims, report
 from engines.images.reno.contest import BEST, DRAWS, PLAIN, RENO, WARM, ZERO, Contest
-from engines.images.reno.finals import Final, finals, timed
+from engines.images.reno.finals import Final, finals, handed_over, timed
 from engines.images.reno.judging import Judge, Judged
 from engines.images.reno.method import norm_band, typical_norm
-from engines.images.reno.objective import Objective, open_objective, transfer_pictures
+from engines.images.reno.objective import Objective, open_objective
 from engines.images.reno.params import RenoParams
 
 MORE = 50
@@ -231,25 +231,11 @@ class Watch:
         """The many-step model from the plain and from the found noise; a model that cannot be had costs nothing else."""
         contest, model = self.contest, self.params.transfer_model
         yield Progress(i + 1, self.total + 1, f"drawing with {model}")
-        noise = torch.cat([contest.noise, contest.reno.state.best_noise])
-        rows = contest.prompt_of.repeat(2)
         try:
-            pictures = transfer_pictures(self.objective, self.params, noise, rows, self.context.device)
+            pair = handed_over(contest, self.judge, self.params, self.context.device)
         except Refusal as error:
             yield Alert("transfer", i, error.sentence)
             return
-        pair = [self.scored(part, own) for part, own in zip(pictures.chunk(2), noise.chunk(2), strict=True)]
-        handed.append((pair[0], pair[1]))
+        handed.append(pair)
         by_name: Mapping[str, Final] = {f"{model}, plain noise": pair[0], f"{model}, ReNO's noise": pair[1]}
         yield from report.contender_pictures(by_name, i, "The same noise in a many-step model")
-
-    def scored(self, pictures: torch.Tensor, noise: torch.Tensor) -> Final:
-        prompts = self.contest.prompt_of
-        with torch.no_grad():
-            rewards = torch.stack(
-                [score(pictures, prompts) for score in self.objective.rewards.values()], dim=1
-            )
-        total = (self.contest.weights * rewards.float()).sum(1)
-        norm = noise.flatten(1).norm(dim=1)
-        as_array = [tensor.detach().float().cpu().numpy() for tensor in (total, rewards, norm)]
-        return Final(as_array[0], as_array[1], self.judge(pictures, prompts), 1, as_array[2], pictures)
