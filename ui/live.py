@@ -9,9 +9,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engines.contract import Engine
-from storage import Changes, Record, RunQuery, Status
-from ui import live_parts, live_pictures, live_stage, live_status
+from engines.contract import Engine, upload_fields
+from storage import Changes, FileInfo, Record, Run, RunQuery, Status
+from ui import address, live_parts, live_pictures, live_stage, live_status
 from ui.views import FigureSpec, View
 from workbench.access import NOBODY
 from workbench.recorder import TRACEBACK
@@ -84,9 +84,48 @@ def _parts(record: Record, view: View, changes: Changes, *, every: bool, guest: 
         parts["texts"] = live_parts.texts(_texts(record, guest))
     if every or changes.alerts:
         parts["alerts"] = live_parts.alerts(record.alerts())
-    if every or changes.files:
-        parts["files"] = live_parts.files(record.files())
     return parts
+
+
+def file_uses(
+    workbench: Workbench, engine: Engine, run: Run, files: Sequence[FileInfo]
+) -> dict[str, list[tuple[str, str]]]:
+    """Forms that a result file can fill: those of the family's engines with an upload field of the file's name that
+    takes its kind. The same engine goes on with the run's settings; another takes those that it has too."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for file in files:
+        for other in workbench.catalog.engines.values():
+            if other.paper.family != engine.paper.family or file.name not in upload_fields(other.params):
+                continue
+            extra = other.params.model_fields[file.name].json_schema_extra
+            accept = extra.get("accept") if isinstance(extra, dict) else None
+            if isinstance(accept, list) and accept and not file.filename.endswith(tuple(map(str, accept))):
+                continue
+            is_same = other.key == engine.key
+            shared = {
+                name: value
+                for name, value in run.params.items()
+                if is_same or _is_shared(name, engine, other)
+            }
+            values = {
+                "params": {**shared, file.name: f"sha256:{file.hash}/{file.filename}"},
+                "seed": run.seed,
+            }
+            words = "Continue from it" if is_same else f"Send to {other.paper.short}"
+            way = (words, address.query(engine=other.key, values=address.pack(values)))
+            found.setdefault(file.name, []).append(way)
+    return found
+
+
+def _is_shared(name: str, engine: Engine, other: Engine) -> bool:
+    """Whether a parameter means the same in both: the same name and the same title."""
+    mine, theirs = engine.params.model_fields.get(name), other.params.model_fields.get(name)
+    return (
+        mine is not None
+        and theirs is not None
+        and mine.title == theirs.title
+        and mine.annotation == theirs.annotation
+    )
 
 
 def _texts(record: Record, guest: str | None) -> dict[str, str]:

@@ -107,17 +107,24 @@ def alerts(found: Sequence[AlertRow]) -> str:
     return f'<ul class="wb-alerts" aria-label="Alerts">{"".join(lines[:ALERTS_IN_SIGHT])}</ul>{rest}'
 
 
-def files(found: Sequence[FileInfo]) -> str:
-    """Links to the result files."""
+def files(found: Sequence[FileInfo], uses: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> str:
+    """Links to the result files. `uses` says by a file's name which forms can be filled with it: words and address."""
+    given = uses or {}
     lines = "".join(
         f'<li><a href="wb/artifact/{escape(file.hash)}?name={quote(file.filename)}" download="{escape(file.filename)}">{escape(file.filename)}</a>'
-        f"<span>{escape(', '.join(part for part in (file.caption, size(file.size)) if part))}</span></li>"
+        f"<span>{escape(', '.join(part for part in (file.caption, size(file.size)) if part))}</span>{_uses(given.get(file.name, ()))}</li>"
         for file in found
     )
     return (
         f'<section class="wb-block"><h3>Files</h3><ul class="wb-files">{lines}</ul></section>'
         if lines
         else ""
+    )
+
+
+def _uses(ways: Sequence[tuple[str, str]]) -> str:
+    return "".join(
+        f'<a class="wb-quiet" data-wb href="{escape(address)}">{escape(words)}</a>' for words, address in ways
     )
 
 

@@ -16,7 +16,7 @@ from engines.images.reno.params import RenoParams
 
 @dataclass(frozen=True)
 class Final:
-    """The best pictures of a contender: weighted reward sum [N], rewards [N, K], the judges' verdicts, and how many
+    """The best pictures of a contender: reward sum [N] in the weights of the run (also where it climbed on others), rewards [N, K], the judges' verdicts, and how many
     looks (best-of-N) or iterations it took; `norm` is that of the noise found [N]
     (for contenders that climb, of the last one)."""
 
@@ -58,7 +58,7 @@ def finals(contest: Contest, judge: Judge) -> dict[str, Final]:
             if state.best_pictures is None or state.best_rewards is None:
                 continue
             found[arm.series] = Final(
-                _array(state.best),
+                _array((contest.weights * state.best_rewards).sum(1)),
                 _array(state.best_rewards),
                 judge(state.best_pictures, contest.prompt_of),
                 gang.state.iteration,

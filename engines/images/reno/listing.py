@@ -89,8 +89,10 @@ class Curves:
     def add(self, contest: Contest, i: int) -> None:
         for gang in contest.gangs():
             for arm in gang.arms:
-                if arm.info is not None:
-                    self._put(arm.series, i, gang.of(arm).best, self.iterations)
+                rewards = gang.state.best_rewards
+                if arm.info is not None and rewards is not None and gang.state.iteration:
+                    best = (contest.weights * rewards[arm.rows]).sum(1)
+                    self._put(arm.series, i, best, self.iterations)
         for lookout in contest.lookouts():
             count = DRAWS if lookout is contest.best else 1
             for look in range(i * count, (i + 1) * count):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from engines.events import Array, Axis, Event, Picture, Scalar, Table
-from engines.images.reno.contest import Contest, Gang
+from engines.images.reno.contest import Arm, Contest, Gang
 from engines.images.reno.finals import Final, Timed
 from engines.images.reno.judging import Judged
 
@@ -37,25 +37,19 @@ def arm_scalars(contest: Contest, i: int) -> Iterator[Scalar]:
             if arm.info is None or gang.state.iteration == 0:
                 continue
             seconds = gang.share + (contest.warm_pool_s if gang is contest.warm else 0.0)
-            yield from _climb(
-                gang, arm.series, arm.info.total, arm.info.norm, arm.info.gradient_norm, arm.rows, i
-            )
+            yield from _climb(gang, arm, contest.weights, i)
             yield Scalar(arm.series, "time/seconds", i, seconds)
 
 
-def _climb(
-    gang: Gang,
-    series: str,
-    total: torch.Tensor,
-    norm: torch.Tensor,
-    gradient: torch.Tensor,
-    rows: slice,
-    i: int,
-) -> Iterator[Scalar]:
-    yield Scalar(series, "reward", i, float(total.mean()))
-    yield Scalar(series, "best reward", i, float(gang.state.best[rows].mean()))
-    yield Scalar(series, "noise norm", i, float(norm.mean()))
-    yield Scalar(series, "gradient norm", i, float(gradient.mean()))
+def _climb(gang: Gang, arm: Arm, weights: torch.Tensor, i: int) -> Iterator[Scalar]:
+    info, rewards = arm.info, gang.state.best_rewards
+    assert info is not None
+    assert rewards is not None
+    # in the weights of the run, so that a contender with a reward left out can be compared
+    yield Scalar(arm.series, "reward", i, float((weights * info.rewards).sum(1).mean()))
+    yield Scalar(arm.series, "best reward", i, float((weights * rewards[arm.rows]).sum(1).mean()))
+    yield Scalar(arm.series, "noise norm", i, float(info.norm.mean()))
+    yield Scalar(arm.series, "gradient norm", i, float(info.gradient_norm.mean()))
 
 
 def lookout_scalars(contest: Contest, i: int, per_iteration: int) -> Iterator[Scalar]:

@@ -103,8 +103,8 @@
       shot.canvas.setAttribute("aria-label", `Enlarge: ${words || item.name}`);
       shot.image.classList.toggle("wb-pixels", item.pixelated || Math.max(frame.width, frame.height) <= SMALL);
       shot.canvas.style.aspectRatio = `${frame.width} / ${frame.height}`;
-      shot.node.querySelector("b").textContent = item.title;
-      shot.node.querySelector("span").textContent = frame.caption;
+      shot.node.querySelector("figcaption b").textContent = item.title;
+      shot.node.querySelector("figcaption span").textContent = frame.caption;
     }
 
     /* Other pictures of the same size, for the cut. */

@@ -34,7 +34,7 @@ def _curve(key: str, title: str, subtitle: str, name: str, y: Axis, **more: Any)
     )
 
 
-_MET, _RIGHT = Axis("demands met", low=0, high=1), Axis("share right", low=0, high=1)
+_MET = Axis("demands met", low=0, high=1)
 _END = "Appears at the end."
 
 FIGURES = (
@@ -44,7 +44,7 @@ FIGURES = (
         awaits="Appears with the first prompts.",
     ),
     _spec(
-        "reward", "Best reward so far", "Higher is better. Equal iterations favour ReNO; equal passes or seconds are the fair race.",
+        "reward", "Best reward so far", "Higher is better, all in the same weights. Equal passes or equal seconds are the fair race.",
         draw.best_reward, "series:best reward", "series:time/seconds", when=lambda params: True, height=360, y=REWARD,
     ),
     _curve("met", "What the exact checker says", "Higher is better. Share of the prompt's demands that the best picture meets; nobody optimises it.",
@@ -63,7 +63,6 @@ FIGURES = (
           draw.gradient_norm, "series:gradient norm", y=Axis("norm of the gradient", log=True)),
     _spec("difference", "Where the picture changed", "Mean change of the colours from the first picture to the best.", draw.difference,
           "array:difference*", x=Axis("column", "pixel"), y=Axis("row", "pixel"), height=360, awaits="Appears with the first better picture."),
-    _curve("right", "Right pictures", "Share of the noises whose best picture meets every demand of the prompt.", "right", _RIGHT, when=_checked),
     _spec("histogram", "Does the noise still look Gaussian", "Its entries beside those of the start and the normal density.",
           draw.noise_histogram, "array:noise histogram", x=Axis("entry of the noise"), y=Axis("density"), awaits=_END),
     _spec("autocorrelation", "Neighbours in the noise", "White where entries have nothing to do with each other; 0, 0 is left out.",

@@ -1,0 +1,84 @@
+"""What the page shows of ReNO: figures from a record, the before under a picture, and where a noise file can go."""
+
+import pytest
+
+from engines.images.reno.experiment import ENGINE
+from ui import live
+from ui.live_pictures import groups
+from ui.live_stage import markup
+from ui.tabs.images.reno import VIEW
+from workbench.runs import Workbench
+from workbench.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory):
+    settings = Settings.at(tmp_path_factory.mktemp("home"), executor="inline", device="cpu")
+    with Workbench.open(settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def run(bench):
+    created = bench.create("reno", preset="smoke", seed=3)
+    return bench.run_inline(created.id)
+
+
+def built(bench, run, key):
+    return next(spec for spec in VIEW.figures if spec.key == key).build(bench.record(run.id))
+
+
+def test_the_race_has_three_axes_and_cuts_best_of_n_at_equal_iterations(bench, run):
+    figure = built(bench, run, "reward")
+    chosen = figure["layout"]["meta"]["pw"]["variants"]["options"]
+    assert [option["key"] for option in chosen] == ["iterations", "passes", "seconds"]
+    best = next(
+        trace
+        for trace in figure["data"]
+        if trace["name"] == "Best of N" and trace.get("visible", True) is True
+    )
+    assert max(best["x"]) <= 2
+
+
+def test_the_norm_has_its_band_and_the_gradient_its_clip(bench, run):
+    shapes = built(bench, run, "norm")["layout"]["shapes"]
+    assert [shape["type"] for shape in shapes].count("rect") == 1
+    assert any(note["text"] == "clip" for note in built(bench, run, "gradient")["layout"]["annotations"])
+
+
+@pytest.mark.parametrize("key", ["met", "gains", "watched", "difference", "histogram", "autocorrelation"])
+def test_every_figure_has_something_after_a_run(bench, run, key):
+    assert built(bench, run, key)["data"]
+
+
+def test_the_accuracy_belongs_to_lists():
+    keys = {spec.key for spec in VIEW.specs({"experiment": "list"})}
+    assert "accuracy" in keys
+    assert "norm" not in keys
+    assert "accuracy" not in {spec.key for spec in VIEW.specs({"experiment": "prompt"})}
+
+
+def test_pictures_stand_first_and_carry_what_was_before(bench, run):
+    page = markup(ENGINE, VIEW)
+    assert page.index('data-part="pictures"') < page.index('data-part="figures"')
+    found = groups(bench.record(run.id).pictures(), VIEW.pictures)
+    assert [group["key"] for group in found][:3] == ["Before and after", "Every iteration", "Contenders"]
+    names = [item["name"] for item in found[0]["items"]]
+    assert names == ["Before and after/noise 1", "Before and after/noise 2"]
+    assert all(len(item["before"]) == 64 and "reward" in item["beforeWords"] for item in found[0]["items"])
+    assert found[2]["items"][0]["name"] == "Contenders/Plain picture"
+    assert not found[1]["items"][0]["before"]
+
+
+def test_the_noise_can_go_on(bench, run):
+    record = bench.record(run.id)
+    ways = live.file_uses(bench, ENGINE, record.run, record.files())["noise"]
+    words, where = ways[0]
+    assert words == "Continue from it"
+    filled = live.address.parse(where).filled
+    assert filled["params"]["noise"].startswith("sha256:")
+    assert filled["params"]["model"] == "closed-form"
+    again = bench.create(
+        "reno", {**filled["params"], "iterations": 1, "warm_start": 3, "compare": []}, seed=filled["seed"]
+    )
+    assert bench.run_inline(again.id).status == "finished"
