@@ -42,7 +42,7 @@ def export(
             if going_on:
                 raise UsageError(f"Run {going_on[0]} is not over yet; a bundle holds only runs that are.")
             target = path / _bundle_name(ids) if path.is_dir() else path
-            with _whole(target) as partial:
+            with whole(target) as partial:
                 left_out = (TRACEBACK,) if for_strangers else None
                 export_bundle(workbench.store, list(ids), partial, without_texts=left_out)
             return [target]
@@ -96,7 +96,7 @@ def _write(path: Path, records: Sequence[Record], kind: Format, for_strangers: b
         "csv": lambda target: target.write_text(series_csv(records), encoding="utf-8"),
         "parquet": lambda target: _write_parquet(target, records),
     }
-    with _whole(path) as partial:
+    with whole(path) as partial:
         writers[kind](partial)
     return path
 
@@ -107,7 +107,7 @@ def _json(records: Sequence[Record], for_strangers: bool) -> str:
 
 
 def _write_zip(path: Path, records: Sequence[Record]) -> Path:
-    with _whole(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with whole(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
         for record in records:
             archive.writestr(f"{record.run.id}.csv", series_csv([record]))
     return path
@@ -135,7 +135,7 @@ def _write_parquet(path: Path, records: Sequence[Record]) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[Path]:
+def whole(path: Path) -> Iterator[Path]:
     """A path beside `path` to write to, moved there at the end: nobody meets half a file."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:

@@ -13,6 +13,7 @@ MAX_SEED = 2**32 - 1
 STATUSES = ("queued", "running", "finished", "failed", "cancelled", "interrupted")
 ORDERS = ("created_at", "engine", "status", "duration", "headline", "seed")
 FORMATS = ("bundle", "json", "csv", "parquet")
+TABLE_FORMATS = ("csv", "json", "parquet")
 TOP_LEVEL = ("-h", "--help", "--version")
 
 
@@ -158,8 +159,14 @@ def _add_records(command: Callable[..., Parser]) -> None:
         "--order", choices=ORDERS, default="created_at", help="what to sort by (default created_at)"
     )
     runs.add_argument("--ascending", action="store_true", help="smallest or oldest first")
-    runs.add_argument("--limit", type=_whole(1, 100_000), default=50, help="how many (default 50)")
+    runs.add_argument("--limit", type=_whole(1, 100_000), help="how many (default 50; in a file all)")
     runs.add_argument("--offset", type=_whole(0, 10**9), default=0, help="how many to skip")
+    runs.add_argument("--to", metavar="PATH", help="write the table to a file, with all parameters")
+    runs.add_argument(
+        "--format",
+        choices=TABLE_FORMATS,
+        help="of the table (default: by the ending of PATH); alone it is printed",
+    )
 
     of_run = "its id, the last characters of it (four at least), or: last"
     show = command("show", "records:show", "show one run", has_json=True)

@@ -16,8 +16,13 @@ from workbench.documents import row_object, run_document, run_object
 from workbench.errors import FileTrouble, RunIsActive, UsageError, storage_seam
 from workbench.exports import ENDINGS, Format
 from workbench.exports import export as export_runs
+from workbench.run_table import TABLE_FORMATS, TableFormat, all_runs, write_runs
+from workbench.run_table import table as table_of_runs
 from workbench.runs import Workbench
 from workbench.settings import Settings
+
+LISTED = 50
+MOST_IN_FILE = 1_000_000
 
 
 @contextmanager
@@ -29,7 +34,8 @@ def _open() -> Iterator[Workbench]:
 
 
 def runs(arguments: argparse.Namespace) -> int:
-    """List runs."""
+    """List runs, or write their table to a file."""
+    is_file = arguments.to is not None or arguments.format is not None
     query = RunQuery(
         engines=arguments.engines,
         statuses=arguments.statuses,
@@ -40,8 +46,10 @@ def runs(arguments: argparse.Namespace) -> int:
         order=arguments.order,
         descending=not arguments.ascending,
         offset=arguments.offset,
-        limit=arguments.limit,
+        limit=arguments.limit or (MOST_IN_FILE if is_file else LISTED),
     )
+    if is_file:
+        return _write_table(arguments, query)
     with _open() as workbench:
         page = workbench.runs(query)
     if arguments.json:
@@ -68,6 +76,28 @@ def runs(arguments: argparse.Namespace) -> int:
     print(table(header, rows, right=(3, 5, 6)))
     if page.total > len(rows):
         print(f"{len(rows)} of {page.total} runs; see --limit and --offset.", file=sys.stderr)
+    return 0
+
+
+def _write_table(arguments: argparse.Namespace, query: RunQuery) -> int:
+    """`workbench runs --to PATH`, or `--format` alone for standard output."""
+    path = Path(arguments.to).expanduser() if arguments.to else None
+    ending = path.suffix.lower().lstrip(".") if path else ""
+    kind = cast(TableFormat, arguments.format or (ending if ending in TABLE_FORMATS else ""))
+    if not kind:
+        raise UsageError(
+            f"The ending of {arguments.to!r} does not say what to write; add --format {'|'.join(TABLE_FORMATS)}."
+        )
+    with _open() as workbench:
+        if path is None:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(table_of_runs(list(all_runs(workbench, query)), kind))
+            return 0
+        count = write_runs(workbench, query, path, kind)
+    if arguments.json:
+        print_json({"format": kind, "file": str(path), "runs": count})
+    else:
+        print(f"{path}: {count} run{'s' if count != 1 else ''}")
     return 0
 
 
