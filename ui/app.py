@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from engines.contract import FAMILIES, Engine
-from ui import api, engine_tab, home, serving, theme
+from ui import api, engine_tab, home, serving, theme, twins
 from ui.address import Target
 from ui.guard import Guard
 from ui.page import Answer, Page, numbered
@@ -53,19 +53,22 @@ def serve(
     port: int | None = 7860,
     share: bool = False,
     limits: DemoLimits | None = None,
+    mcp: bool = False,
     announce: Callable[[str], None] = _say,
 ) -> None:
     """Serve the page until the process is asked to end (Ctrl+C, SIGTERM); says its address once it answers.
 
     With `port` None the first free one from 7860 on is taken; `share` opens Gradio's tunnel. With `limits` the page
-    is a demo for guests."""
+    is a demo for guests; with `mcp` the public endpoints are tools of an MCP server too."""
     house = House.own(workbench) if limits is None else House.for_guests(workbench, limits)
     blocks = build(workbench, house)
     workbench.look_around()
     stopping = threading.Event()
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda number, stack: stopping.set())
-    _, local_url, share_url = launch(blocks, workbench, host=host, port=port, share=share, house=house)
+    _, local_url, share_url = launch(
+        blocks, workbench, host=host, port=port, share=share, house=house, mcp=mcp
+    )
     announce(f"Paper Workbench: {share_url or local_url}")
     try:
         stopping.wait()
@@ -83,6 +86,7 @@ def launch(
     port: int | None = None,
     share: bool = False,
     house: House | None = None,
+    mcp: bool = False,
 ) -> tuple[Any, str, str | None]:
     """Start serving in a thread: the FastAPI app, the local address, the shared one."""
     house = house or House.own(workbench)
@@ -99,6 +103,7 @@ def launch(
         enable_monitoring=False,
         pwa=False,
         ssr_mode=False,
+        mcp_server=mcp,
         favicon_path=str(theme.STATIC / "icon.svg"),
         max_file_size=house.access.max_upload_bytes,
         app_kwargs=_app_options(workbench, house),
@@ -110,7 +115,7 @@ def launch(
 def routes(workbench: Workbench, house: House | None = None) -> list[Route]:
     """Our own addresses under wb/: files, artifacts, uploads, and what the Library exports."""
     house = house or House.own(workbench)
-    found = serving.routes(workbench, house)
+    found = serving.routes(workbench, house) + twins.routes(workbench, house)
     if house.login is not None:
         found += house.login.routes()
     if importlib.util.find_spec("ui.library") is not None:

@@ -201,6 +201,11 @@ class Page:
     def _go(self, target: Target, owner: str) -> Answer:
         if target.kind == "run":
             run = self.workbench.run(target.run)
+            if run.engine not in self.workbench.catalog.engines:
+                # Recorded by code outside, or by an engine that is not installed here: the Library shows it.
+                return Answer(
+                    [{"kind": "address", "search": address.query(compare=run.id)}], place=Target("library")
+                )
             message = self._patch(run.id, 0, owner)
             place = Target("engine", engine=run.engine)
             return Answer(

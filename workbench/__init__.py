@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 from workbench.settings import Settings
 
 if TYPE_CHECKING:
+    from workbench.outside import record
+    from workbench.remote import connect
     from workbench.runs import Workbench
 
-__all__ = ["Settings", "Workbench"]
+__all__ = ["Settings", "Workbench", "connect", "record"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +28,12 @@ def __getattr__(name: str) -> Any:
         from workbench.runs import Workbench
 
         return Workbench
+    if name == "record":
+        from workbench.outside import record
+
+        return record
+    if name == "connect":
+        from workbench.remote import connect
+
+        return connect
     raise AttributeError(f"module 'workbench' has no attribute {name!r}")

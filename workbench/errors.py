@@ -3,12 +3,14 @@
 WorkbenchError              1    something went wrong that no change of the command would cure
 ├── RunFailed               1    the run itself failed
 ├── StorageTrouble          1    the database or the artifacts could not be read or written
+├── Unreachable             1    a workbench elsewhere does not answer
 ├── Interrupted           130    stopped from the keyboard or by a signal
 └── UsageError              2    the request is wrong; the sentence says what to change
     ├── InvalidParams            one entry a field that is wrong
     ├── UnknownEngine            no such engine in the catalogue
     ├── UnknownRun               no such run in the store
     ├── RunIsActive              not possible while the run is queued or running
+    ├── Refused                  a workbench elsewhere refused, in its own words
     ├── BadSetting               an environment variable that cannot be understood
     ├── NotOurPicture            a PNG without a record of ours, or a damaged one
     └── FileTrouble              a file of the user's that cannot be read or written
@@ -40,6 +42,10 @@ class RunFailed(WorkbenchError):
 
 class StorageTrouble(WorkbenchError):
     """The store answered with an error of its own; its sentence is kept."""
+
+
+class Unreachable(WorkbenchError):
+    """A workbench elsewhere does not answer."""
 
 
 class Interrupted(WorkbenchError):
@@ -79,6 +85,10 @@ class UnknownRun(UsageError):
 
 class RunIsActive(UsageError):
     """Not possible while the run is queued or running."""
+
+
+class Refused(UsageError):
+    """A workbench elsewhere refused; the sentence is its own."""
 
 
 class BadSetting(UsageError):

@@ -312,9 +312,9 @@ def test_serve_hands_its_options_over(run_cli: Cli, monkeypatch: pytest.MonkeyPa
     assert run_cli()[0] == 0
     assert run_cli("--port", "8000")[0] == 0
     assert run_cli("serve", "--host", "0.0.0.0", "--share", "--demo")[0] == 0
-    defaults = {"host": "127.0.0.1", "port": None, "share": False, "limits": None}
+    defaults = {"host": "127.0.0.1", "port": None, "share": False, "limits": None, "mcp": False}
     assert calls == [
         defaults,
         {**defaults, "port": 8000},
-        {"host": "0.0.0.0", "port": None, "share": True, "limits": DemoLimits()},
+        {"host": "0.0.0.0", "port": None, "share": True, "limits": DemoLimits(), "mcp": False},
     ]

@@ -17,6 +17,7 @@ from ui.live_parts import verdict
 from ui.live_words import duration, number, title
 from ui.readings import contenders
 from workbench.errors import UsageError
+from workbench.outside import stand_in
 from workbench.runs import Workbench
 
 MOST = 12
@@ -40,7 +41,10 @@ def answer(workbench: Workbench, ids: Sequence[str]) -> dict[str, Any]:
     keys = {record.run.engine for record in records}
     if len(keys) > 1:
         raise UsageError(f"Only runs of one engine can be compared; these are of {', '.join(sorted(keys))}.")
-    engine = workbench.catalog.engine(records[0].run.engine)
+    run = records[0].run
+    engine = workbench.catalog.engines.get(run.engine) or stand_in(
+        run.engine, (run.headline_series, run.headline_name)
+    )
     groups = group(records)
     figures = curves(engine, groups)
     return {"html": markup(engine, records, list(figures)), "figures": figures}

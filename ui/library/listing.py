@@ -116,7 +116,7 @@ def _row(row: RunRow, catalog: Catalog) -> str:
         (
             "Run",
             "",
-            f'<a class="wb-lib-run" data-wb href="?run={run.id}">{picture}<span>{escape(name)}</span></a>',
+            f'<a class="wb-lib-run" data-wb href="?{"run" if engine else "compare"}={run.id}">{picture}<span>{escape(name)}</span></a>',
         ),
         ("Preset", "", escape(run.preset)),
         ("Seed", "num", str(run.seed)),

@@ -80,6 +80,8 @@ def _add_doing(command: Callable[..., Parser]) -> None:
         "--demo", action="store_true", help="for visitors: separated, limited, no local folders"
     )
 
+    serve.add_argument("--mcp", action="store_true", help="also serve the public endpoints as MCP tools")
+
     command("engines", "inspecting:engines", "list what can be run", has_json=True)
 
     run = command("run", "running:run", "run an engine in the foreground, recorded", has_json=True)

@@ -1,0 +1,295 @@
+"""`workbench.connect`, the twins of a run's address, the MCP server and the public surface, on a served workbench."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+import workbench as package
+from storage import Status, Store
+from ui import app
+from workbench import remote
+from workbench.cli.parser import build_parser
+from workbench.errors import Refused, RunFailed, Unreachable
+from workbench.runs import Workbench
+from workbench.settings import Settings
+
+SERVE = (
+    "import sys; from workbench.cli import main; sys.exit(main(['serve', '--mcp', '--port', sys.argv[1]]))"
+)
+SURFACE = Path(__file__).with_name("public_surface.json")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A workbench with MCP, and its home."""
+    home = tmp_path_factory.mktemp("remote") / "home"
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
+    plugin = str(Path(__file__).parents[1] / "fixture_plugin")
+    path = os.pathsep.join(part for part in (plugin, kept.get("PYTHONPATH", "")) if part)
+    environment = {**kept, "PYTHONPATH": path, "WORKBENCH_HOME": str(home), "WORKBENCH_DEVICE": "cpu"}
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVE, str(port)], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert server.stdout is not None
+    try:
+        found = next(
+            (found[0] for line in server.stdout if (found := re.search(r"https?://[\w.:]+", line))), ""
+        )
+        assert found, "the server ended before it said its address"
+        yield found, home
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+        server.stdout.close()
+
+
+@pytest.fixture
+def far(address: tuple[str, Path]) -> Iterator[remote.Remote]:
+    with package.connect(address[0]) as opened:
+        yield opened
+
+
+def test_start_follow_and_fetch(far: remote.Remote, address: tuple[str, Path], tmp_path: Path) -> None:
+    """Everything that a program needs, and the numbers are the recorded ones bit for bit."""
+    assert "fixture" in {engine["key"] for engine in far.engines()}
+    reference = far.upload(b"a,b\n1,2\n", "table.csv")
+    run = far.start("fixture", {"steps": 40, "pause_s": 0.01, "photo": reference}, preset="smoke", seed=5)
+    seen: list[int] = []
+    end = run.follow(lambda status: seen.append(status["version"]), timeout_s=60)
+    assert end["status"] == "finished"
+    assert seen == sorted(set(seen))
+    assert len(seen) > 1
+    points = run.series("Ours", "error")
+    settings = Settings.at(address[1])
+    with Store.open(settings.database_url, settings.artifacts_url) as store:
+        kept = store.record(run.id).points("Ours", "error")
+    for ours, theirs in (
+        (points.steps, kept.steps),
+        (points.times, kept.times),
+        (points.values, kept.values),
+    ):
+        assert ours.dtype == np.float64
+        assert ours.tobytes() == theirs.tobytes()
+    document = run.document()
+    assert document["run"]["params"]["steps"] == 40
+    [picture] = [one for one in document["artifacts"] if one["name"] == "newest"]
+    assert run.artifact(picture["hash"]).startswith(b"\x89PNG")
+    for format in ("zip", "json", "csv", "parquet"):
+        assert run.download(tmp_path / f"run.{format}", format).stat().st_size > 100
+    assert far.run(run.id).id == run.id
+    assert run.id in {row["id"] for row in far.runs("fixture", "finished")}
+
+
+def test_refusals_come_in_the_workbenchs_own_words(far: remote.Remote) -> None:
+    with pytest.raises(Refused, match="steps must be a whole number"):
+        far.start("fixture", {"steps": 0})
+    with pytest.raises(Refused, match="There is no run"):
+        far.run("0" * 26)
+    run = far.start("fixture", {"mode": "fail"}, preset="smoke")
+    with pytest.raises(RunFailed, match="ZeroDivisionError"):
+        run.follow(timeout_s=60)
+    assert run.follow(check=False)["status"] == "failed"
+    with pytest.raises(Refused, match="has no curve 'Ours / nothing'"):
+        run.series("Ours", "nothing")
+    long = far.start("fixture", {"steps": 1000, "pause_s": 0.05})
+    with pytest.raises(TimeoutError):
+        long.follow(timeout_s=0.1)
+    long.cancel()
+    assert long.follow()["status"] == "cancelled"
+    with (
+        package.connect("http://127.0.0.1:9", timeout_s=2) as nobody,
+        pytest.raises(Unreachable, match="does not answer"),
+    ):
+        nobody.engines()
+
+
+def test_each_run_has_twins_for_programs(far: remote.Remote, address: tuple[str, Path]) -> None:
+    run = far.start("fixture", preset="smoke", seed=9)
+    run.follow(timeout_s=60)
+    with httpx.Client(base_url=address[0]) as http:
+        first = http.get(f"/wb/run/{run.id}.json")
+        assert first.json()["run"]["id"] == run.id
+        again = http.get(f"/wb/run/{run.id}.json", headers={"If-None-Match": first.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        table = http.get(f"/wb/run/{run.id}.csv")
+        assert table.headers["content-type"].startswith("text/csv")
+        assert table.text.splitlines()[0] == "run,engine,seed,series,name,step,time_s,value"
+        assert {line.split(",")[3] for line in table.text.splitlines()[1:]} == {"Ours", "Base"}
+        assert [row["id"] for row in http.get("/wb/runs.json?engine=fixture&limit=1").json()] == [run.id]
+        assert "fixture" in {engine["key"] for engine in http.get("/wb/engines.json").json()}
+        for bad in ("run/x.json", f"run/{run.id}.xml", f"run/{'0' * 26}.json"):
+            assert http.get(f"/wb/{bad}").status_code == 404
+        for bad in ("limit=0", "limit=501", "limit=x", "status=lost"):
+            assert http.get(f"/wb/runs.json?{bad}").status_code == 422
+
+
+def test_agents_find_the_same_functions_as_tools(address: tuple[str, Path]) -> None:
+    """An MCP client lists the public endpoints and drives a run with them."""
+    pytest.importorskip("mcp", reason="the extra mcp is not installed")
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def talk() -> tuple[set[str], Any, Any]:
+        async with (
+            streamable_http_client(f"{address[0]}/gradio_api/mcp/") as (reading, writing, *_),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            tools = {tool.name: tool for tool in (await session.list_tools()).tools}
+            name = next(name for name in tools if name.endswith("start_run"))
+            assert "Record a run and start it" in (tools[name].description or "")
+            asked = {"engine": "fixture", "values": {"steps": 3}, "preset": "smoke", "seed": 1}
+            started = await session.call_tool(name, asked)
+            refused = await session.call_tool(name, {**asked, "values": {"steps": 0}})
+            return set(tools), started, refused
+
+    tools, started, refused = asyncio.run(talk())
+    public = {name.strip("/") for name in json.loads(SURFACE.read_text("utf-8"))["endpoints"]}
+    assert {next(end for end in public if tool.endswith(end)) for tool in tools} == public
+    assert not started.isError
+    assert (
+        '"engine": "fixture"' in started.content[0].text or "'engine': 'fixture'" in started.content[0].text
+    )
+    assert refused.isError
+    assert "steps must be" in refused.content[0].text
+
+
+def surface(workbench: Workbench) -> dict[str, Any]:
+    """All that others may build on: endpoints with their parameters, addresses, commands, names for Python."""
+
+    async def make() -> Any:
+        return app.build(workbench)
+
+    endpoints = asyncio.run(make()).get_api_info()["named_endpoints"]
+    routes = {re.sub(r"fonts/.*", "fonts/{file}", route.path) for route in app.routes(workbench)}
+    public = {"workbench": package, "workbench.remote": remote}
+    return {
+        "endpoints": {
+            name: [[one["parameter_name"], one["python_type"]["type"]] for one in info["parameters"]]
+            for name, info in sorted(endpoints.items())
+        },
+        "addresses": sorted(routes),
+        "commands": sorted(build_parser()[1]),
+        "python": {
+            "workbench": sorted(package.__all__),
+            **{
+                f"workbench.remote.{kind.__name__}": {
+                    name: str(inspect.signature(member))
+                    for name, member in sorted(vars(kind).items())
+                    if not name.startswith("_") and inspect.isfunction(member)
+                }
+                for kind in (remote.Remote, remote.RemoteRun)
+            },
+            "workbench.record": str(inspect.signature(package.record)),
+            "workbench.connect": str(inspect.signature(package.connect)),
+        },
+        "documents": sorted(public),
+    }
+
+
+def test_the_public_surface_changes_only_on_purpose(workbench: Workbench) -> None:
+    """What is public is written down; who changes it changes this file too, and docs/api.md:
+
+    python -m pytest tests/ui/test_remote.py -k surface   (with UPDATE_SURFACE=1 it is written anew)"""
+    found = json.loads(json.dumps(surface(workbench)))
+    if os.environ.get("UPDATE_SURFACE"):
+        SURFACE.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    assert found == json.loads(SURFACE.read_text("utf-8"))
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
+    for name in (
+        *found["endpoints"],
+        *(path for path in found["addresses"] if "run" in path or "export" in path),
+    ):
+        assert name.split("{")[0].strip("/") in text, f"docs/api.md does not know {name}"
+
+
+def test_what_code_outside_records_is_a_run_like_any_other(
+    home: Path, fixture_catalog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.outside.Catalog.load", lambda: fixture_catalog)
+    with package.record("my engine", {"rate": 0.1}, seed=4, tags=["mine"]) as run:
+        for step in range(5):
+            run.scalar("loss", 1.0 / (step + 1))
+        run.scalars({"accuracy": 0.5}, step=10, series="test")
+        run.picture("sample", np.zeros((4, 6, 3), np.uint8))
+        run.array("spectrum", np.eye(3))
+        run.table("result", ["who", "loss"], [["me", 0.2]])
+        run.text("summary", "fine")
+        run.alert("end", "That was all.")
+        run.progress(5, 5)
+        assert not run.stop_requested
+    with Workbench.open(Settings.from_environment(), fixture_catalog) as bench:
+        record = bench.record(run.id)
+        assert (record.run.status, record.run.engine, record.run.seed) == (Status.finished, "my engine", 4)
+        assert record.points("run", "loss").values.tolist() == [1.0 / (step + 1) for step in range(5)]
+        assert record.points("run", "loss").steps.tolist() == [0, 1, 2, 3, 4]
+        assert {one.name for one in record.pictures()} == {"sample"}
+        _the_page_shows_it(bench, run.id)
+        exported = home / "out.zip"
+        from storage import export_bundle
+
+        export_bundle(bench.store, [run.id], exported)
+
+
+def _the_page_shows_it(bench: Workbench, run_id: str) -> None:
+    from ui.library import compare, listing
+    from ui.page import Page
+
+    answer = Page(bench).go(f"?run={run_id}", "local")
+    assert (answer.place.kind, answer.messages[0]["search"]) == ("library", f"?compare={run_id}")  # type: ignore[union-attr]
+    found = compare.answer(bench, [run_id])
+    assert "compare:loss" in found["figures"]
+    assert "my engine" in found["html"]
+    assert f"?compare={run_id}" in listing.answer(bench, {})["html"]
+
+
+def test_how_outside_code_ends_is_recorded(
+    home: Path, fixture_catalog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.outside.Catalog.load", lambda: fixture_catalog)
+    ids = []
+    with pytest.raises(ZeroDivisionError), package.record("mine") as run:
+        ids.append(run.id)
+        run.scalar("loss", float("nan"))
+        raise ZeroDivisionError(f"in {home}")
+    with pytest.raises(KeyboardInterrupt), package.record("mine") as run:
+        ids.append(run.id)
+        raise KeyboardInterrupt
+    with Workbench.open(Settings.from_environment(), fixture_catalog) as bench:
+        failed, stopped = (bench.record(one) for one in ids)
+        assert (failed.run.status, failed.run.error_kind) == (Status.failed, "ZeroDivisionError")
+        assert str(home) not in failed.run.error
+        assert "Traceback" in failed.texts()["traceback"]
+        assert len(failed.alerts()) == 1, "a NaN is told"
+        assert stopped.run.status is Status.cancelled
+        with package.record("mine") as run:
+            bench.cancel(run.id)
+            while not run.stop_requested:
+                pass
+        assert bench.run(run.id).status is Status.cancelled
+    for name in ("fixture", "", "a/b", "x" * 81):
+        with pytest.raises(package_errors()), package.record(name):
+            pass
+
+
+def package_errors() -> type[Exception]:
+    from workbench.errors import UsageError
+
+    return UsageError
