@@ -18,7 +18,7 @@ CLIMBS = (
     "..%c0%afworkbench.sqlite", "\u2025/workbench.sqlite", "C:%5cwindows%5cwin.ini", "%00workbench.sqlite",
 )  # fmt: skip
 BASES = (
-    "/wb/artifact/", "/wb/export/", "/wb/library/", "/wb/fonts/", "/wb/", "/", "/static/", "/assets/", "/svelte/",
+    "/wb/artifact/", "/wb/export/", "/wb/run/", "/wb/library/", "/wb/fonts/", "/wb/", "/", "/static/", "/assets/", "/svelte/",
     "/gradio_api/file=", "/gradio_api/file/", "/file=", "/gradio_api/proxy=", "/gradio_api/stream/",
     "/gradio_api/custom_component/x/client/component/", "/gradio_api/deep_link?session_hash=", "/gradio_api/vibe-code/",
     "/monitoring/", "/gradio_api/run-history/", "/gradio_api/upload_progress?upload_id=",
@@ -82,6 +82,8 @@ def test_no_answer_names_a_path_a_traceback_or_the_environment(demo: Any, guest:
         one.http.get(f"/wb/library/compare?ids={run['id']}").text,
     ]
     answers += [one.http.get(path).text for path in ("/", "/config", "/gradio_api/info", "/wb/library/runs")]
+    answers += [one.http.get(f"/wb/run/{run}.json").text for run in (run["id"], demo.published)]
+    answers += [one.http.get(path).text for path in ("/wb/runs.json", "/wb/engines.json")]
     bundle = one.http.get(f"/wb/export/{run['id']}.zip").content
     answers += _members(bundle)
     for search in (f"?run={run['id']}", f"?run={demo.published}"):
@@ -133,5 +135,5 @@ def test_every_route_of_ours_is_known_to_these_tests(access: Demo) -> None:
     found = {re.sub(r"fonts/.*", "fonts/", route.path) for route in app.routes(access.workbench, house)}
     assert found == {
         "/wb/plotly.min.js", "/wb/icon.svg", "/wb/fonts/", "/wb/page.js", "/wb/artifact/{hash}", "/wb/upload",
-        "/wb/library/runs", "/wb/library/compare", "/wb/library/import", "/wb/library/{what}", "/wb/export/{name}",
+        "/wb/run/{name}", "/wb/runs.json", "/wb/engines.json", "/wb/library/runs", "/wb/library/compare", "/wb/library/import", "/wb/library/{what}", "/wb/export/{name}",
     }  # fmt: skip

@@ -24,6 +24,7 @@ def test_a_guest_sees_own_and_published_runs_and_no_others(demo: Any, guest: Cal
     for stranger in (other, nobody):
         listed = {row["id"] for row in stranger.call("list_runs", "", "", 500)}
         assert demo.published in listed
+        assert {row["id"] for row in stranger.http.get("/wb/runs.json?limit=500").json()} == listed
         assert not listed & {mine, demo.private}
         library = stranger.http.get("/wb/library/runs?text=mine").text
         assert mine not in library
