@@ -22,7 +22,6 @@ import workbench as package
 from storage import Status, Store
 from ui import app
 from workbench import remote
-from workbench.cli.parser import build_parser
 from workbench.errors import Refused, RunFailed, Unreachable
 from workbench.runs import Workbench
 from workbench.settings import Settings
@@ -172,7 +171,7 @@ def test_agents_find_the_same_functions_as_tools(address: tuple[str, Path]) -> N
 
 
 def surface(workbench: Workbench) -> dict[str, Any]:
-    """All that others may build on: endpoints with their parameters, addresses, commands, names for Python."""
+    """All that others may build on: endpoints with their parameters, addresses, names for Python."""
 
     async def make() -> Any:
         return app.build(workbench)
@@ -187,7 +186,6 @@ def surface(workbench: Workbench) -> dict[str, Any]:
             for name, info in sorted(endpoints.items())
         },
         "addresses": sorted(routes),
-        "commands": sorted(build_parser()[1]),
         "python": {
             "workbench": sorted(package.__all__),
             **{
