@@ -18,6 +18,7 @@ from engines.contract import Refusal
 
 if TYPE_CHECKING:
     from engines.images.generators.base import Generator
+    from engines.images.memory import Economy
     from engines.images.rewards.base import Reward
 
 G, F = "embedded-g", "embedded-f"
@@ -27,7 +28,7 @@ MANY_STEPS = ("sd-2-1", "sdxl", "realvisxl", "flux-dev")
 """Models known by name (`generators.loading.KNOWN`) that draw in one step, and those that need many."""
 
 EMBEDDED_REWARDS = ("r1", "r2")
-HUB_REWARDS = ("hpsv2.1", "imagereward", "clip", "pickscore")
+HUB_REWARDS = ("hpsv2.1", "imagereward", "clip", "pickscore", "aesthetic")
 REWARD_TITLES = {
     "r1": "R1",
     "r2": "R2",
@@ -35,6 +36,7 @@ REWARD_TITLES = {
     "imagereward": "ImageReward",
     "clip": "CLIP",
     "pickscore": "PickScore",
+    "aesthetic": "LAION aesthetic",
 }
 EMBEDDED_STD = {"r1": 5.2139, "r2": 2.0924}
 """Standard deviation of each embedded reward over plain pictures of G (weights/figures.json)."""
@@ -123,9 +125,11 @@ def check_rewards(names: Sequence[str], model: str, field: str = "rewards") -> N
             )
 
 
-def open_generator(model: str, device: str, field: str = "model") -> Generator:
+def open_generator(
+    model: str, device: str, field: str = "model", economy: Economy | None = None
+) -> Generator:
     """The generator of a reference: embedded models in float32 on the CPU, others on `device` in float16 (float32 on
-    a CPU). Raises Refusal with one sentence where it cannot be had."""
+    a CPU), with what `economy` says to need less memory. Raises Refusal with one sentence where it cannot be had."""
     import torch
 
     from engines.images.generators.loading import GeneratorMissing, load_generator
@@ -135,7 +139,7 @@ def open_generator(model: str, device: str, field: str = "model") -> Generator:
     dtype = torch.float32 if device == "cpu" else torch.float16
     try:
         with quiet():
-            generator = load_generator(where, device=device, dtype=dtype)
+            generator = load_generator(where, device=device, dtype=dtype, economy=economy)
     except (GeneratorMissing, AttributeError) as error:
         raise Refusal(field, f"{field}: {error}") from error
     if is_embedded(model):
@@ -144,8 +148,10 @@ def open_generator(model: str, device: str, field: str = "model") -> Generator:
     return generator
 
 
-def open_rewards(names: Sequence[str], device: str, field: str = "rewards") -> dict[str, Reward]:
-    """Rewards by name, in the order given. Raises Refusal with one sentence for the first that cannot be had."""
+def open_rewards(
+    names: Sequence[str], device: str, field: str = "rewards", *, checkpointing: bool = False
+) -> dict[str, Reward]:
+    """Rewards by name, in the order given, with checkpointed towers where gradients shall need less memory. Raises Refusal with one sentence for the first that cannot be had."""
     import torch
 
     from engines.images.rewards.base import RewardMissing
@@ -158,7 +164,10 @@ def open_rewards(names: Sequence[str], device: str, field: str = "rewards") -> d
         try:
             with quiet():
                 found[name] = load_reward(
-                    name, device="cpu" if own else device, dtype=torch.float32 if own else dtype
+                    name,
+                    device="cpu" if own else device,
+                    dtype=torch.float32 if own else dtype,
+                    checkpointing=checkpointing and not own,
                 )
         except RewardMissing as error:
             raise Refusal(field, f"{field}: {error} Set its weight to 0 to go on without it.") from error

@@ -11,7 +11,8 @@ Pictures: `Before and after/noise k` (the best so far, kept when it changes) and
 `Contenders/<name>` (all noises side by side); `The same noise in a many-step model/<name>`.
 Arrays: `typical norm` (low, typical, high), `difference, noise k` (row x column), `noise histogram` (start, found, normal x value), `noise autocorrelation` (row x
 column lag). File: `noise` (safetensors: noise, momentum, best_noise).
-Tables: `Where they ended`, `seconds of each contender`, `Verdicts of the exact checker`. Text: `reward hacking`.
+Tables: `Where they ended`, `seconds of each contender`, `Verdicts of the exact checker`. Texts: `reward hacking`, `memory` (full-size
+models, measured before they are loaded).
 Alerts: reward hacking, not finite, negative weight, slow here, transfer, unknown request.
 A running search obeys the command "more" (kind "do"): 50 more iterations for everybody.
 

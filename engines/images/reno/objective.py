@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
 from engines.contract import Refusal
 from engines.devices import torch_generator
 from engines.images import choices
+from engines.images.footprint import Footprint, free_bytes, require_fit
 from engines.images.generators.base import Conditioning, Generator
+from engines.images.memory import Economy
 from engines.images.reno.method import Evaluate
 from engines.images.reno.params import CLOSED_FORM, RenoParams
 
@@ -57,13 +60,11 @@ def open_objective(params: RenoParams, prompts: Sequence[str], device: str) -> O
     weights = {name: value for name, value in params.weights().items() if value}
     if params.model == CLOSED_FORM:
         return _closed_form(prompts, weights)
-    generator = choices.open_generator(params.model, device)
+    generator = choices.open_generator(params.model, device, economy=economy_of(params))
     own = choices.is_embedded(params.model)
     said = tuple(choices.plain_prompt(prompt) for prompt in prompts) if own else tuple(prompts)
     watched = [name for name in (params.weights() if own else params.watch) if name not in weights]
-    rewards = choices.open_rewards((*weights, *watched), device, "watch")
-    if params.checkpointing:
-        _checkpoint(generator, list(rewards.values()))
+    rewards = choices.open_rewards((*weights, *watched), device, "watch", checkpointing=params.checkpointing)
     scores: dict[str, Score] = {}
     for name, reward in rewards.items():
         features = reward.encode(said)
@@ -87,15 +88,17 @@ def open_objective(params: RenoParams, prompts: Sequence[str], device: str) -> O
 def painter(generator: Generator, conditioning: Conditioning, steps: int) -> Paint:
     """Pictures in one step, or in `steps` that all carry gradients."""
 
+    is_tiny = getattr(generator, "tiny", None) is not None
+
     def paint(noise: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
         told = conditioning.take(chosen)
         if steps == 1:
-            return generator.decode(generator.one_step(noise, told))
+            return generator.decode(generator.one_step(noise, told), tiny=is_tiny)
         state = generator.start(noise, told, steps=steps, guidance=1.0)
         while not state.is_done:
             state = generator.advance_with_gradients(state)
         assert state.clean is not None
-        return generator.decode(state.clean)
+        return generator.decode(state.clean, tiny=is_tiny)
 
     return paint
 
@@ -129,22 +132,38 @@ def _closed_form(prompts: Sequence[str], weights: dict[str, float]) -> Objective
     return Objective(said, NOISE, torch.device("cpu"), paint, rewards, watched, tuple(weights.values()))
 
 
-def _checkpoint(generator: Generator, rewards: Sequence[object]) -> None:
-    """Checkpointing in network, decoder and reward towers. Raises Refusal for a model that has none."""
-    from engines.images.memory import checkpoint_gradients
+def economy_of(params: RenoParams) -> Economy:
+    """What is done to need less memory. Prompts are encoded once, so the encoders of full-size models may leave."""
+    own = choices.is_embedded(params.model)
+    return Economy(checkpointing=params.checkpointing, encoders_leave=not own, tiny=params.tiny_decoder)
 
-    modules = [generator.network, generator.vae, *(reward.model for reward in rewards)]  # type: ignore[attr-defined]
-    for module in modules:
-        ways = ("gradient_checkpointing_enable", "enable_gradient_checkpointing")
-        towers = [module] if any(hasattr(module, way) for way in ways) else list(module.children())
-        for tower in (tower for tower in towers if any(hasattr(tower, way) for way in ways)):
-            try:
-                checkpoint_gradients(tower)
-            except (TypeError, ValueError) as error:
-                sentence = (
-                    f"checkpointing is not possible for {type(tower).__name__} ({error}); switch it off."
-                )
-                raise Refusal("checkpointing", sentence) from error
+
+def footprint(params: RenoParams, pictures: int, device: str) -> Footprint:
+    """The memory of one iteration with so many pictures at once, from configurations alone.
+
+    Raises Refusal where it does not fit, or where a configuration cannot be had."""
+    from engines.images.dry_run import measure
+    from engines.images.generators.loading import GeneratorMissing
+    from engines.images.rewards.base import RewardMissing
+
+    names = tuple(dict.fromkeys([*(n for n, w in params.weights().items() if w), *params.watch]))
+    dtype = torch.float32 if device == "cpu" else torch.float16
+    folder = Path(params.model).expanduser()
+    try:
+        found = measure(
+            str(folder) if folder.is_dir() else params.model,
+            names,
+            batch=pictures,
+            steps=params.steps,
+            dtype=dtype,
+            device=device,
+            economy=economy_of(params),
+        )
+    except (GeneratorMissing, RewardMissing) as error:
+        raise Refusal("model", f"model: {error}") from error
+    ways = ("fewer pictures at once", "gradient checkpointing", "a tiny decoder", "a smaller model")
+    require_fit(found, free_bytes(device), field="model", ways_out=ways)
+    return found
 
 
 def transfer_pictures(

@@ -81,7 +81,16 @@ class RenoParams(Params):
     weight_pickscore: float = _weight(
         "pickscore", 0.05, 0.5, "λ, not for the embedded world.", advanced=True, group=REWARDS, step=0.001
     )
-    watch: tuple[Literal["hpsv2.1", "imagereward", "clip", "pickscore"], ...] = knob(
+    weight_aesthetic: float = _weight(
+        "aesthetic",
+        0.0,
+        1,
+        "λ, not for the embedded world; off in the paper.",
+        advanced=True,
+        group=REWARDS,
+        step=0.01,
+    )
+    watch: tuple[Literal["hpsv2.1", "imagereward", "clip", "pickscore", "aesthetic"], ...] = knob(
         (), title="Watched, not optimised", advanced=True, group=REWARDS, widget="choices", labels={name: choices.REWARD_TITLES[name] for name in choices.HUB_REWARDS},
         help="Rewards of weight 0 that are scored all the same, to see whether the optimised ones are being fooled.",
     )  # fmt: skip
@@ -149,6 +158,11 @@ class RenoParams(Params):
         help="Less memory for about a third more time; for full-size models.",
     )  # fmt: skip
 
+    tiny_decoder: str = knob(
+        "", title="Tiny decoder", own_machine_only=True, max_length=300, advanced=True, group=MODEL, suggestions=("madebyollin/taesd", "madebyollin/taesdxl"),
+        help="Hub id or folder of an AutoencoderTiny that decodes in place of the full decoder: several times cheaper, a slightly other picture.",
+    )  # fmt: skip
+
     per_task: int = knob(
         2, title="Prompts a task", ge=1, le=50, demo_max=2, advanced=True, group=LIST,
         help="Of each of the seven tasks of the embedded world, or of each task of a prompt file, 1 to 50.",
@@ -207,6 +221,7 @@ class RenoParams(Params):
             "imagereward": self.weight_imagereward,
             "clip": self.weight_clip,
             "pickscore": self.weight_pickscore,
+            "aesthetic": self.weight_aesthetic,
         }
 
     @property
@@ -255,7 +270,7 @@ PRESETS = {
         {"iterations": 3, "warm_start": 3, "transfer": NONE, "model": CLOSED_FORM,
          "compare": ("warm", "ablations", "zero_order", "halving")},
     ),
-    "default": Preset("One prompt", "Two noises climb for 50 steps beside best-of-N and four ablations.", {}),
+    "default": Preset("One prompt", "Two noises climb for 50 steps, beside best-of-N and what each part of the method is good for.", {}),
     "list": Preset(
         "Accuracy by task", "Two prompts of each of seven tasks, judged by the exact checker; about a minute and a half.",
         {"experiment": "list", "compare": ("warm",), "transfer": NONE},

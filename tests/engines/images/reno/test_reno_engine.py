@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engines.contract import Context, Refusal
-from engines.events import Alert, Array, ClaimCheck, Command, File, Picture, Progress, Scalar, Table
+from engines.events import Alert, Array, ClaimCheck, Command, File, Picture, Progress, Scalar, Table, Text
 from engines.images import choices
 from engines.images.noise_file import read_noise
 from engines.images.reno import prompt_files
@@ -74,7 +74,7 @@ def test_what_cannot_work_is_refused_in_a_sentence(changes, field, words):
 
 def test_any_words_go_with_another_model():
     assert RenoParams(prompt="an astronaut", model="sd-turbo").weights() == {
-        "hpsv2.1": 5.0, "imagereward": 1.0, "clip": 0.01, "pickscore": 0.05,
+        "hpsv2.1": 5.0, "imagereward": 1.0, "clip": 0.01, "pickscore": 0.05, "aesthetic": 0.0,
     }  # fmt: skip
 
 
@@ -237,11 +237,14 @@ def test_published_classes_are_optimised_through_the_same_code(key, tiny_folders
 
     small = partial(generators.load_generator, size=16)
     monkeypatch.setattr(generators, "load_generator", small)
-    monkeypatch.setattr(
-        loading,
-        "load_reward",
-        lambda name, **_: ClipReward(name, tiny_clip(), build_tokenizer(), is_scaled=False),
-    )
+    given = []
+
+    def reward(name, **options):
+        given.append(options["checkpointing"])
+        return ClipReward(name, tiny_clip(), build_tokenizer(), is_scaled=False)
+
+    monkeypatch.setattr(loading, "load_reward", reward)
+    asked = fits(monkeypatch, 10 << 20)
     events = speak(
         tmp_path, model=str(tiny_folders[key]), prompt="a red dog", iterations=3, seeds=2, at_once=1, watch=("clip",),
         weight_clip=0, checkpointing=key == "sd", steps=2 if key == "sd" else 1,
@@ -249,10 +252,31 @@ def test_published_classes_are_optimised_through_the_same_code(key, tiny_folders
     best = curve(events, "ReNO", "best reward")
     assert len(best) == 3
     assert best[-1] >= best[0]
+    assert given == [key == "sd"] * 4
+    assert asked[0]["batch"] == 1
+    assert any(isinstance(e, Text) and e.name == "memory" and "10 MB" in e.value for e in events)
     assert curve(events, "ReNO", "not optimised: CLIP")
     accuracy = next(e for e in events if isinstance(e, ClaimCheck) and e.key == "accuracy")
     assert accuracy.holds is None
     assert "checker" in accuracy.detail
+
+
+def fits(monkeypatch, total):
+    """Stands in for the measurement, whose own tests are in test_images_footprint.py; answers what it is asked."""
+    from engines.images import dry_run
+    from engines.images.footprint import Footprint
+
+    asked = []
+    monkeypatch.setattr(
+        dry_run, "measure", lambda *_, **options: asked.append(options) or Footprint({"network": total}, 0, 1)
+    )
+    return asked
+
+
+def test_what_does_not_fit_is_refused_before_it_is_loaded(monkeypatch, tiny_folders, tmp_path):
+    fits(monkeypatch, 1 << 50)
+    with pytest.raises(Refusal, match=r"model needs about .* Choose fewer pictures at once or"):
+        speak(tmp_path, model=str(tiny_folders["sd"]), prompt="a red dog")
 
 
 def tiny_clip():
@@ -284,6 +308,7 @@ def test_a_reward_that_cannot_be_had_says_so(monkeypatch, tiny_folders, tmp_path
         raise RewardMissing(f'The reward "{name}" could not be loaded (no network).')
 
     monkeypatch.setattr(loading, "load_reward", missing)
+    fits(monkeypatch, 1)
     with pytest.raises(Refusal, match=r"hpsv2\.1.*weight to 0"):
         speak(tmp_path, model=str(tiny_folders["sd"]), prompt="a red dog")
 
