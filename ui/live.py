@@ -46,6 +46,9 @@ def patch(
     }
     if since == 0 or changes:
         message.update(_parts(record, view, changes, every=since == 0, guest=guest))
+        if since == 0 or changes.files:
+            found = record.files()
+            message["files"] = live_parts.files(found, file_uses(workbench, engine, record.run, found))
     if since == 0 or changes.claims or is_over:
         message["claims"] = live_parts.claims(engine.claims, record.claims(), is_over=is_over)
     return message

@@ -31,7 +31,9 @@ def test_a_first_visit_with_the_defaults(visit: Visit) -> None:
     page = visit()
     page.locator('#wb-home a[href*="engine=reno"]').first.click()
     bench(page).locator('[data-do="run"]').click()
-    expect(shots(page, "Every iteration")).to_be_visible()
+    expect(shots(page, "Every iteration")).to_be_visible(
+        timeout=120_000
+    )  # torch and diffusers are imported first
     cut = bench(page).locator(".wb-cut input").first
     cut.fill("80")
     expect(bench(page).locator(".wb-split").first).to_have_attribute("style", re.compile("--cut: ?80%"))
@@ -49,7 +51,8 @@ def test_stop_keeps_the_best_so_far_and_the_noise_goes_on(visit: Visit) -> None:
     steps.fill("500")
     steps.blur()
     bench(page).locator('[data-do="run"]').click()
-    expect(bench(page).locator('[data-part="files"] a[href*="engine=reno"]')).to_be_visible()
+    files = bench(page).locator('[data-part="files"] a[href*="engine=reno"]')
+    expect(files).to_be_visible(timeout=120_000)
     bench(page).locator('[data-do="stop"]').first.click()
     expect(state(page)).to_have_attribute("data-state", "cancelled")
     expect(shots(page, "Before and after")).to_be_visible()

@@ -121,7 +121,7 @@ class Watch:
                 i,
                 f"The gradient of noise {row + 1} is not finite: its step is left out and its rate halved.",
             )
-        if (i + 1) % SAVE_EVERY == 0:
+        if i % SAVE_EVERY == 0:
             yield self.noise_file()
 
     def reno_pictures(self, i: int) -> Iterator[Event]:

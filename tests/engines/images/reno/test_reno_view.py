@@ -82,3 +82,9 @@ def test_the_noise_can_go_on(bench, run):
         "reno", {**filled["params"], "iterations": 1, "warm_start": 3, "compare": []}, seed=filled["seed"]
     )
     assert bench.run_inline(again.id).status == "finished"
+
+
+def test_the_page_is_told_of_the_file_and_its_ways(bench, run):
+    said = live.patch(bench, ENGINE, VIEW, run.id, 0)
+    assert "noise.safetensors" in said["files"]
+    assert "Continue from it" in said["files"]
