@@ -12,6 +12,7 @@ WorkbenchError              1    something went wrong that no change of the comm
     ├── RunIsActive              not possible while the run is queued or running
     ├── Refused                  a workbench elsewhere refused, in its own words
     ├── BadSetting               an environment variable that cannot be understood
+    ├── MissingPackage           what was asked for needs a package that is not installed
     ├── NotOurPicture            a PNG without a record of ours, or a damaged one
     └── FileTrouble              a file of the user's that cannot be read or written
 """
@@ -93,6 +94,10 @@ class Refused(UsageError):
 
 class BadSetting(UsageError):
     """An environment variable that cannot be understood."""
+
+
+class MissingPackage(UsageError):
+    """What was asked for needs a package that is not installed; the sentence names it."""
 
 
 class NotOurPicture(UsageError):

@@ -174,13 +174,24 @@ def _add_records(command: Callable[..., Parser]) -> None:
     show = command("show", "records:show", "show one run", has_json=True)
     show.add_argument("id", metavar="ID", help=of_run)
 
-    export = command("export", "records:export", "write runs to a file", has_json=True)
+    export = command(
+        "export", "records:export", "write runs to a file, or send them to a tracker", has_json=True
+    )
     export.add_argument("ids", nargs="+", metavar="ID", help=of_run)
-    export.add_argument("--to", required=True, metavar="PATH", help="file, or folder for one file a run")
+    export.add_argument("--to", metavar="PATH", help="file, or folder for one file a run")
     export.add_argument("--format", choices=FORMATS, help="default: by the ending of PATH, else bundle")
 
-    bring = command("import", "records:bring", "bring the runs of a bundle in", has_json=True)
-    bring.add_argument("path", metavar="PATH", help="a bundle")
+    export.add_argument(
+        "--log-to", metavar="TRACKER:WHERE",
+        help="tensorboard:DIR, mlflow:URI, wandb:PROJECT (offline) or trackio:PROJECT, in place of --to",
+    )  # fmt: skip
+
+    bring = command(
+        "import", "records:bring", "bring in runs: a bundle, or curves made elsewhere", has_json=True
+    )
+    bring.add_argument(
+        "path", metavar="PATH", help="a bundle, a CSV, a TensorBoard event file or a folder of them"
+    )
 
     delete = command("delete", "records:delete", "delete runs with all that they recorded", has_json=True)
     delete.add_argument("ids", nargs="+", metavar="ID", help=of_run)

@@ -10,16 +10,19 @@ from pathlib import Path
 from typing import cast
 
 from storage import Run, RunQuery, import_bundle
-from workbench.cli.output import describe_run, print_json
+from workbench.cli.output import describe_run, engines_print_to_stderr, print_json
 from workbench.cli.text import number, seconds, table, when
 from workbench.documents import row_object, run_document, run_object
 from workbench.errors import FileTrouble, RunIsActive, UsageError, storage_seam
 from workbench.exports import ENDINGS, Format
 from workbench.exports import export as export_runs
+from workbench.outside import bring_curves
 from workbench.run_table import TABLE_FORMATS, TableFormat, all_runs, write_runs
 from workbench.run_table import table as table_of_runs
 from workbench.runs import Workbench
 from workbench.settings import Settings
+from workbench.trackers import log_to
+from workbench.trackers import parse as parse_target
 
 LISTED = 50
 MOST_IN_FILE = 1_000_000
@@ -113,7 +116,11 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def export(arguments: argparse.Namespace) -> int:
-    """Write runs to a file."""
+    """Write runs to a file, or hand them on to a tracker."""
+    if arguments.log_to:
+        return _hand_on(arguments)
+    if not arguments.to:
+        raise UsageError("Say where to: --to PATH for a file, --log-to TRACKER:WHERE for a tracker.")
     path = Path(arguments.to).expanduser()
     by_ending = {ending: kind for kind, ending in ENDINGS.items()}
     kind = cast(Format, arguments.format or by_ending.get(path.suffix.lower(), "bundle"))
@@ -128,13 +135,30 @@ def export(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _hand_on(arguments: argparse.Namespace) -> int:
+    """`workbench export ID --log-to TRACKER:WHERE`."""
+    if arguments.to or arguments.format:
+        raise UsageError("--log-to sends runs to a tracker and writes no file; leave --to and --format out.")
+    parse_target(arguments.log_to)
+    with _open() as workbench:
+        ids = list(dict.fromkeys(workbench.find(text).id for text in arguments.ids))
+        with engines_print_to_stderr():
+            lines = log_to(workbench, ids, arguments.log_to)
+    if arguments.json:
+        print_json({"log_to": arguments.log_to, "runs": ids, "sent": lines})
+    else:
+        print("\n".join(lines))
+    return 0
+
+
 def bring(arguments: argparse.Namespace) -> int:
-    """Import a bundle."""
+    """Import a bundle, or curves that were made elsewhere."""
     path = Path(arguments.path).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise FileTrouble(f"There is no file {arguments.path!r}.")
+    is_curves = path.is_dir() or path.suffix.lower() == ".csv" or "tfevents" in path.name
     with _open() as workbench, storage_seam():
-        ids = import_bundle(workbench.store, path)
+        ids = bring_curves(workbench, path) if is_curves else import_bundle(workbench.store, path)
         if arguments.json:
             print_json([run_object(workbench.run(run_id)) for run_id in ids])
         else:
