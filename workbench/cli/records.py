@@ -16,7 +16,7 @@ from workbench.documents import row_object, run_document, run_object
 from workbench.errors import FileTrouble, RunIsActive, UsageError, storage_seam
 from workbench.exports import ENDINGS, Format
 from workbench.exports import export as export_runs
-from workbench.outside import bring_curves
+from workbench.imports import bring_curves
 from workbench.run_table import TABLE_FORMATS, TableFormat, all_runs, write_runs
 from workbench.run_table import table as table_of_runs
 from workbench.runs import Workbench

@@ -21,7 +21,7 @@ MOST_POINTS: Final = 5_000_000
 
 
 @dataclass(frozen=True)
-class OutsideCurve:
+class Curve:
     """Points of one curve in their order; `times_s` counts from the first point."""
 
     series: str
@@ -32,12 +32,12 @@ class OutsideCurve:
 
 
 @dataclass(frozen=True)
-class OutsideRun:
+class ImportedRun:
     """What a file holds of one run; `left_out` says in words what was not taken."""
 
     name: str
     kind: str
-    curves: tuple[OutsideCurve, ...]
+    curves: tuple[Curve, ...]
     left_out: str = ""
 
 
@@ -61,18 +61,18 @@ def bring_curves(workbench: Workbench, path: Path, *, name: str = "", owner: str
     return ids
 
 
-def read(path: Path, name: str) -> list[OutsideRun]:
+def read(path: Path, name: str) -> list[ImportedRun]:
     """The runs of a file or folder. Raises FileTrouble."""
     if path.is_dir() or "tfevents" in name:
-        from workbench.outside.event_folder import read_events
+        from workbench.imports.event_folder import read_events
 
         return [read_events(path, name)]
-    from workbench.outside.csv_curves import read_csv
+    from workbench.imports.csv_curves import read_csv
 
     return read_csv(path, name)
 
 
-def _record(workbench: Workbench, found: OutsideRun, source: str, owner: str) -> str:
+def _record(workbench: Workbench, found: ImportedRun, source: str, owner: str) -> str:
     """Write one run. Should that fail, nothing of it stays."""
     store = workbench.store
     params: Mapping[str, str] = {"name": found.name, "source": source, "format": found.kind}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from workbench.errors import FileTrouble
-from workbench.outside import MOST_POINTS, OutsideCurve, OutsideRun
+from workbench.imports import MOST_POINTS, Curve, ImportedRun
 
 STEPS = ("step", "_step", "global_step", "iteration", "iter", "epoch")
 NAMES = ("name", "tag", "metric", "key")
@@ -24,7 +24,7 @@ LONGEST_CELL = 1 << 20
 Points = dict[tuple[str, str], tuple[list[float], list[float], list[float]]]
 
 
-def read_csv(path: Path, name: str) -> list[OutsideRun]:
+def read_csv(path: Path, name: str) -> list[ImportedRun]:
     """The runs of a CSV: one, or one for each value of a column `run`. Raises FileTrouble."""
     stem = name.rsplit("/", 1)[-1].removesuffix(".csv") or name
     csv.field_size_limit(LONGEST_CELL)
@@ -45,7 +45,7 @@ def read_csv(path: Path, name: str) -> list[OutsideRun]:
 
 def _long(
     rows: Iterator[tuple[int, list[str]]], places: Mapping[str, int], name: str, stem: str
-) -> list[OutsideRun]:
+) -> list[ImportedRun]:
     step_at, value_at = _first(places, STEPS), places["value"]
     name_at, time_at = _first(places, NAMES), _first(places, TIMES)
     runs: dict[str, Points] = {}
@@ -68,7 +68,7 @@ def _long(
     if not runs:
         raise FileTrouble(f"{name} holds no numbers in its column value.")
     return [
-        OutsideRun(f"{stem} {run}" if len(runs) > 1 else stem, "csv", _curves(points, is_clock))
+        ImportedRun(f"{stem} {run}" if len(runs) > 1 else stem, "csv", _curves(points, is_clock))
         for run, points in runs.items()
     ]
 
@@ -79,7 +79,7 @@ def _wide(
     places: Mapping[str, int],
     name: str,
     stem: str,
-) -> OutsideRun:
+) -> ImportedRun:
     step_at, time_at = _first(places, STEPS), _first(places, TIMES)
     is_clock = time_at is not None and any(places.get(word) == time_at for word in CLOCKS)
     columns = [at for at, word in enumerate(header) if word and at not in (step_at, time_at)]
@@ -109,15 +109,15 @@ def _wide(
             f"{name} holds no column of numbers under a header. Its first line must name the columns, such as step,loss."
         )
     left = ", ".join(header[at] for at in words)
-    return OutsideRun(
+    return ImportedRun(
         stem, "csv", _curves(points, is_clock), f"Columns that are not numbers: {left}." if left else ""
     )
 
 
-def _curves(points: Points, is_clock: bool) -> tuple[OutsideCurve, ...]:
+def _curves(points: Points, is_clock: bool) -> tuple[Curve, ...]:
     start = min((min(times) for _, _, times in points.values()), default=0.0) if is_clock else 0.0
     return tuple(
-        OutsideCurve(series, name, steps, values, [time - start for time in times])
+        Curve(series, name, steps, values, [time - start for time in times])
         for (series, name), (steps, values, times) in points.items()
     )
 

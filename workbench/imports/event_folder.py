@@ -6,13 +6,13 @@ from pathlib import Path
 
 from workbench.errors import FileTrouble
 from workbench.event_files import DamagedEvents, ScalarEvent, scalars
-from workbench.outside import MOST_POINTS, OutsideCurve, OutsideRun
+from workbench.imports import MOST_POINTS, Curve, ImportedRun
 
 PATTERN = "*tfevents*"
 MOST_FILES = 2000
 
 
-def read_events(path: Path, name: str) -> OutsideRun:
+def read_events(path: Path, name: str) -> ImportedRun:
     """The scalars of an event file or of all below a folder. Points of a tag are sorted by step, as TensorBoard shows
     them; a point that was logged again (a restarted training) counts once, with its last value. Raises FileTrouble."""
     files = [path] if path.is_file() else sorted(file for file in path.rglob(PATTERN) if file.is_file())
@@ -35,7 +35,7 @@ def read_events(path: Path, name: str) -> OutsideRun:
     if not found:
         raise FileTrouble(f"{name} holds event files without scalars; pictures and histograms are not read.")
     start = min(event.wall_time for points in found.values() for event in points.values())
-    return OutsideRun(
+    return ImportedRun(
         stem or name, "tensorboard", tuple(_curve(*key, points, start) for key, points in found.items())
     )
 
@@ -47,9 +47,9 @@ def _scalars(file: Path, name: str) -> list[ScalarEvent]:
         raise FileTrouble(f"{name}: {file.name} is damaged or no event file: {error}.") from error
 
 
-def _curve(series: str, tag: str, points: dict[int, ScalarEvent], start: float) -> OutsideCurve:
+def _curve(series: str, tag: str, points: dict[int, ScalarEvent], start: float) -> Curve:
     events = [points[step] for step in sorted(points)]
-    return OutsideCurve(
+    return Curve(
         series,
         tag,
         [float(event.step) for event in events],

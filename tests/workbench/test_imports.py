@@ -13,8 +13,8 @@ from storage import Status
 from workbench.errors import FileTrouble, UnknownEngine
 from workbench.event_files import EventWriter
 from workbench.exports import export
-from workbench.outside import OUTSIDE, bring_curves
-from workbench.outside import csv_curves as csv_module
+from workbench.imports import OUTSIDE, bring_curves
+from workbench.imports import csv_curves as csv_module
 from workbench.runs import Workbench
 
 
