@@ -76,7 +76,9 @@ def test_every_class_loads_answers_scores_and_takes_adapters(kind: str, tmp_path
         warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated")
         adapted = get_peft_model(loaded.model, LoraConfig(r=2, target_modules=list(loaded.targets)))
     before = score(load(str(tmp_path / "model")).model, rows, pad=loaded.pad)
-    for a, b in zip(score(adapted, rows, pad=loaded.pad), before, strict=True):  # fresh adapters change nothing
+    for a, b in zip(
+        score(adapted, rows, pad=loaded.pad), before, strict=True
+    ):  # fresh adapters change nothing
         assert a.nll == pytest.approx(b.nll, rel=1e-5)
     carried = [name for name, part in adapted.named_modules() if hasattr(part, "lora_A")]
     assert len(carried) == len(linears_of(kind, tmp_path))
