@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from engines.devices import numpy_generator
 from engines.language.answers import score
 from engines.language.loku.baselines import token_loss
+from engines.language.loku.evaluation import known_accuracy
 from engines.language.loku.params import LokuParams
 from engines.language.prompts import Encoded, collate
 
@@ -47,6 +47,4 @@ def relearn(
 
 
 def _known(model: LanguageModel, rows: Sequence[Encoded]) -> float:
-    told = score(model.model, rows, pad=model.pad)
-    facts = [s.fact_accuracy for s in told if s.fact.any()]
-    return float(np.mean(facts if facts else [s.accuracy for s in told]))
+    return known_accuracy(score(model.model, rows, pad=model.pad))

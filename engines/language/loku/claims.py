@@ -55,7 +55,7 @@ def _utility(key: str, mine: Outcome, rivals: Sequence[Outcome]) -> ClaimCheck:
         return ClaimCheck(key, mine.quality.utility, None, None, f"{detail}Nobody is left to compare with.")
     best = max(compared, key=lambda rival: rival.quality.utility)
     told = ", ".join(
-        f"{o.contender.series} {o.quality.utility:.3f} at accuracy {o.quality.forget.accuracy:.2f}" for o in (mine, *compared)
+        f"{o.contender.series} {o.quality.utility:.3f} at accuracy {o.quality.forget.known:.2f}" for o in (mine, *compared)
     )
     return ClaimCheck(
         key, mine.quality.utility, best.quality.utility, bool(mine.quality.utility > best.quality.utility), f"{detail}{told}."

@@ -102,8 +102,8 @@ def _unlearn(
         original=original,
     )
     yield from quality_scalars(series, setup.before, 0)
-    yield Scalar(series, "forget accuracy", 0, setup.before.forget.accuracy)
-    seconds, reached, diverged = yield from _train(setup, series, unlearner, begun)
+    yield Scalar(series, "forget accuracy", 0, setup.before.forget.known)
+    seconds, reached, diverged = yield from train(setup, series, unlearner, begun)
     quality = setup.exam.full(begun.model)
     epoch = unlearner.taken / unlearner.steps_an_epoch
     yield from quality_scalars(series, quality, epoch)
@@ -122,10 +122,11 @@ def _unlearn(
     return outcome
 
 
-def _train(
-    setup: Setup, series: str, unlearner: Unlearner, begun: Begun
+def train(
+    setup: Setup, series: str, unlearner: Unlearner, begun: Begun, *, watched: bool = True
 ) -> Generator[Event, None, tuple[float, bool, bool]]:
-    """Steps with looks in between; answers (seconds of the steps alone, threshold reached, diverged)."""
+    """Steps with looks in between; answers (seconds of the steps alone, threshold reached, diverged). Unless `watched`,
+    what must stay is not looked at on the way."""
     params, seconds, reached = setup.params, 0.0, False
     every = max(1, round(unlearner.steps_an_epoch / params.checks))
     while unlearner.taken < unlearner.steps:
@@ -152,10 +153,9 @@ def _train(
             reached = reached or met
             if met and params.stop == "threshold":
                 return seconds, True, False
-            if last and unlearner.taken < unlearner.steps:
-                yield from quality_scalars(series, setup.exam.full(begun.model), info.epoch)
-            elif not last:
-                yield Scalar(series, "forget probability", info.epoch, probability)
+            if last and watched and unlearner.taken < unlearner.steps:
+                yield from quality_scalars(series, setup.exam.kept(begun.model), info.epoch)
+            yield Scalar(series, "forget probability", info.epoch, probability)
     return seconds, reached, False
 
 

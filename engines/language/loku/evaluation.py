@@ -58,8 +58,9 @@ class SplitQuality:
     answers: tuple[str, ...]
 
     @property
-    def utility_parts(self) -> list[float]:
-        return [part for part in (self.probability, self.rouge, self.truth) if part is not None]
+    def known(self) -> float:
+        """Accuracy that the stopping rule looks at: over the tokens that carry the fact, where they are marked."""
+        return self.accuracy if self.fact is None else self.fact
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,19 @@ class Exam:
         self.cut = sum(row.cut for row in rows)
 
     def light(self, model: LanguageModel) -> tuple[float, float]:
-        """(memorisation accuracy, probability) of the forget split, means over its questions."""
+        """(accuracy that the stopping rule looks at, probability) of the forget split, means over its questions."""
         told = score(model.model, self.sheets["forget"].answers, pad=model.pad)
-        return float(np.mean([s.accuracy for s in told])), float(np.mean([s.probability for s in told]))
+        return known_accuracy(told), float(np.mean([s.probability for s in told]))
 
-    def full(self, model: LanguageModel, *, generate: bool = True) -> Quality:
-        """Everything, of every split. `generate=False` leaves out what needs greedy answers."""
-        return Quality({name: _quality(model, name, sheet, self.new_tokens if generate else 0)
-                        for name, sheet in self.sheets.items()})  # fmt: skip
+    def kept(self, model: LanguageModel) -> Quality:
+        """Everything that must stay: what the utility needs."""
+        return Quality({name: _quality(model, name, sheet, self.new_tokens)
+                        for name, sheet in self.sheets.items() if name != "forget"})  # fmt: skip
+
+    def full(self, model: LanguageModel) -> Quality:
+        """Every split."""
+        forget = _quality(model, "forget", self.sheets["forget"], self.new_tokens)
+        return Quality({"forget": forget, **self.kept(model).splits})
 
     def likelihood(self, model: LanguageModel, n: int = 10) -> float | None:
         """Mean extraction likelihood of the texts to forget (TDEC): None where they are questions, or too short."""
@@ -128,6 +134,13 @@ class Exam:
             return continue_greedily(model.model, prefixes, max_new_tokens=count, ends=marks)
 
         return float(np.mean(extraction_likelihood(texts, carry_on, n)))
+
+
+def known_accuracy(told: Sequence[Scored]) -> float:
+    """Mean accuracy over the tokens that carry the fact, of the answers that have some marked; over all answer tokens
+    where none has. Words of the template can be known without the fact."""
+    facts = [s.fact_accuracy for s in told if s.fact.any()]
+    return float(np.mean(facts if facts else [s.accuracy for s in told]))
 
 
 def _sheet(model: LanguageModel, items: tuple[Item, ...]) -> Sheet:
@@ -145,7 +158,7 @@ def _sheet(model: LanguageModel, items: tuple[Item, ...]) -> Sheet:
 
 
 def _quality(model: LanguageModel, name: str, sheet: Sheet, new_tokens: int) -> SplitQuality:
-    told, reference, wrong, otherwise = _score_all(model, sheet)
+    told, reference, wrong, otherwise = _score_all(model, sheet, otherwise=name == "forget")
     greedy = _generate(model, sheet, new_tokens)
     with_options = [k for k, options in enumerate(wrong) if options]
     ratios = [tofu.truth_ratio(reference[k].nll, [s.nll for s in wrong[k]]) for k in with_options]
@@ -163,7 +176,7 @@ def _quality(model: LanguageModel, name: str, sheet: Sheet, new_tokens: int) -> 
         fact=_mean([s.fact_accuracy for s in told]),
         extraction=float(np.mean([s.extraction_strength for s in told])),
         whole=_mean([text in (item.answer, item.paraphrased_answer) for text, item in pairs]),
-        otherwise=_mean([s.fact_accuracy for s in otherwise if s is not None]),
+        otherwise=_mean([s.fact_accuracy for s in otherwise]),
         quality_ratios=np.array(
             [tofu.truth_ratio_for_quality(reference[k].nll, [s.nll for s in wrong[k]]) for k in with_options]
         ),
@@ -172,16 +185,16 @@ def _quality(model: LanguageModel, name: str, sheet: Sheet, new_tokens: int) -> 
 
 
 def _score_all(
-    model: LanguageModel, sheet: Sheet
-) -> tuple[list[Scored], list[Scored], list[list[Scored]], list[Scored | None]]:
+    model: LanguageModel, sheet: Sheet, *, otherwise: bool
+) -> tuple[list[Scored], list[Scored], list[list[Scored]], list[Scored]]:
     """All rows of a sheet in one pass, taken apart again."""
-    others = [row for row in sheet.asked_otherwise if row is not None]
+    others = [row for row in sheet.asked_otherwise if row is not None and otherwise]
     flat = [row for options in sheet.wrong for row in options]
     found = iter(score(model.model, [*sheet.answers, *sheet.reference, *flat, *others], pad=model.pad))
     told = [next(found) for _ in sheet.answers]
     reference = [next(found) for _ in sheet.reference]
     wrong = [[next(found) for _ in options] for options in sheet.wrong]
-    return told, reference, wrong, [None if row is None else next(found) for row in sheet.asked_otherwise]
+    return told, reference, wrong, [next(found) for _ in others]
 
 
 def _generate(model: LanguageModel, sheet: Sheet, new_tokens: int) -> list[str]:

@@ -134,7 +134,7 @@ class LokuParams(Params):
     )  # fmt: skip
     stop_accuracy: float = knob(
         0.0, title="Threshold of accuracy", ge=0, le=1, advanced=True, group=STOPPING,
-        help="Memorisation accuracy on the forget set to stop at, up to 1. 0: measured on a model that never saw it.",
+        help="Accuracy on the forget set (on the tokens that carry the facts, where they are marked) to stop at, up to 1. 0: measured on a model that never saw it.",
     )  # fmt: skip
     stop_likelihood: float = knob(
         0.0, title="Threshold of EL10", ge=0, le=1, advanced=True, group=STOPPING,
@@ -181,7 +181,7 @@ class LokuParams(Params):
         help="A model that never saw the forget set: threshold and forget quality. Empty: the embedded one, where it fits.",
     )  # fmt: skip
     evaluated: int = knob(
-        40, title="Questions evaluated", unit="of each split", ge=2, le=400, demo_max=60, advanced=True, group=PROOFS,
+        24, title="Questions evaluated", unit="of each split", ge=2, le=400, demo_max=60, advanced=True, group=PROOFS,
         help="At most so many of each split, 2 to 400; of the forget split five times as many.",
     )  # fmt: skip
     relearn_steps: int = knob(

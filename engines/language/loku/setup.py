@@ -19,7 +19,7 @@ from engines.language.loading import LanguageModel, check_targets, load
 from engines.language.loku import importance_cache
 from engines.language.loku.baselines import NEEDS_REFERENCE, NEEDS_REFUSALS, LossSettings
 from engines.language.loku.contenders import Contender, tuned_rate
-from engines.language.loku.evaluation import Exam, Quality
+from engines.language.loku.evaluation import Exam, Quality, known_accuracy
 from engines.language.loku.method.importance import Epsilons, Fisher
 from engines.language.loku.method.memorisation import StopRule
 from engines.language.loku.params import LokuParams, twin_reference
@@ -133,10 +133,10 @@ def set_up(
     setup = Setup(
         params, context, model, corpus, exam, questions, adapters, before, rule, gold, twin, done=1.0, total=total
     )
-    if before.forget.accuracy <= rule.accuracy:
+    if before.forget.known <= rule.accuracy:
         yield Alert(
             "nothing to forget", 0,
-            f"The model gets {before.forget.accuracy:.2f} of the answer tokens right, at or below the threshold "
+            f"The model gets {before.forget.known:.2f} of what it is asked right, at or below the threshold "
             f"{rule.accuracy:.2f} already: it does not seem to know what is to be forgotten.",
         )  # fmt: skip
     if any(c.start == "fila" for c in contenders):
@@ -182,17 +182,18 @@ def _rule(
     if params.stop_accuracy:
         accuracy, words = params.stop_accuracy, "as asked for"
     elif gold is not None:
-        accuracy, words = gold.forget.accuracy, "what the retain-only model gets on the same questions"
+        accuracy, words = gold.forget.known, "what the retain-only model gets on the same questions"
     elif params.corpus == "tdec":
         accuracy, words = TDEC_ACCURACY, "GPT-Neo-125M's mean on unseen text (joeljang/knowledge-unlearning)"
     elif params.model == authors.MODEL and not params.own_data:
-        rows = [model.encode(item.question, item.answer) for item in unseen_items(seed)]
-        accuracy = float(np.mean([s.accuracy for s in score(model.model, rows, pad=model.pad)]))
+        rows = [model.encode(item.question, item.answer, item.fact) for item in unseen_items(seed)]
+        accuracy = known_accuracy(score(model.model, rows, pad=model.pad))
         words = f"what the model gets on {len(rows)} questions about people whom it never met"
     else:
-        accuracy = before.forget.accuracy / 2
+        accuracy = before.forget.known / 2
         words = "half of the accuracy before, since there is no model that never saw the data: give one as twin, or a threshold"
-    text = f"Memorisation accuracy on the forget set at or below {accuracy:.3f}: {words}."
+    tokens = "the tokens that carry the facts" if before.forget.fact is not None else "the answers' tokens"
+    text = f"Accuracy on {tokens} of the forget set at or below {accuracy:.3f}: {words}."
     if likelihood is not None:
         text += f" And extraction likelihood (EL10) at or below {likelihood:.4f}."
     if params.stop == "never":
@@ -234,9 +235,10 @@ def quality_scalars(series: str, quality: Quality, epoch: float) -> list[Event]:
         found[f"{word} probability"] = split.probability
         found[f"{word} accuracy"] = split.accuracy if name != "forget" else None
         found[f"{word} fact accuracy"] = split.fact
-    found["forget truth ratio"] = quality.forget.truth
+    if "forget" in quality.splits:
+        found["forget truth ratio"] = quality.splits["forget"].truth
     if series in (BEFORE, TWIN):
-        found["forget accuracy"] = quality.forget.accuracy
+        found["forget accuracy"] = quality.forget.known
     return [Scalar(series, name, epoch, value) for name, value in found.items() if value is not None]
 
 

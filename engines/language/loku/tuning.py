@@ -1,0 +1,106 @@
+"""Tuning of the learning rates on a disclosed grid; resumable, writes `tuned_rates.json` beside itself.
+
+    python -m engines.language.loku.tuning [--only ihl+fila ga+lora]
+
+Every contender gets the same rates, epochs and seeds, which no experiment uses by default (100 and 101), on the task of the
+default preset (forget05, rank 8, batch 8, 10 epochs at most). A rate's result is the utility of what must stay at the
+moment when the threshold is reached: equal forgetting for all. `contenders.merit` says how the best one is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import tempfile
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from engines.contract import Context
+from engines.language.loku import contest
+from engines.language.loku.contenders import TUNING_FILE, Contender
+from engines.language.loku.params import LokuParams
+from engines.language.loku.setup import Setup, set_up
+from engines.language.loku.starts import begin
+from engines.language.loku.unlearning import Unlearner
+
+RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3)
+SEEDS = (100, 101)
+ORDER = (
+    "ihl+fila", "ihl+lora", "ga+lora", "graddiff+lora", "npo+lora", "simnpo+lora", "wga+lora", "idk+lora", "kl+lora",
+    "dpo+lora", "rmu+lora", "ihl+pissa", "ihl+full", "graddiff+fila", "graddiff+pissa", "graddiff+full",
+)  # fmt: skip
+PARAMS = LokuParams(
+    losses=("ihl", "ga", "graddiff", "kl", "idk", "npo", "simnpo", "dpo", "wga", "rmu"), rates="one", checks=4
+)
+T = TypeVar("T")
+
+
+def ended(generator: Generator[Any, None, T]) -> T:
+    """What a generator of events returns at its end."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+
+
+def result(setup: Setup, contender: Contender, rate: float, original: torch.nn.Module) -> dict[str, Any]:
+    """One contender at one rate: where it stood when it stopped."""
+    setup.params = setup.params.model_copy(update={"learning_rate": rate})
+    begun = begin(setup.model, contender.start, setup.adapters, setup.context.seed, setup.fishers)
+    unlearner = Unlearner(
+        begun.model.model, setup.questions, setup.settings(contender), pad=setup.model.pad, seed=setup.context.seed,
+        original=original,
+    )  # fmt: skip
+    _, reached, _ = ended(contest.train(setup, contender.series, unlearner, begun, watched=False))
+    return {
+        "utility": setup.exam.kept(begun.model).utility,
+        "forget accuracy": setup.exam.light(begun.model)[0],
+        "steps": unlearner.taken,
+        "reached": reached,
+    }
+
+
+def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Mean over the seeds; reached only where every seed did."""
+    found: dict[str, Any] = {
+        name: round(float(np.mean([r[name] for r in results])), 4) for name in ("utility", "forget accuracy", "steps")
+    }
+    return {**found, "reached": all(r["reached"] for r in results)}
+
+
+def main() -> None:
+    """All contenders and rates that the file does not hold yet, in `ORDER`."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=TUNING_FILE)
+    parser.add_argument("--only", nargs="*", default=ORDER)
+    arguments = parser.parse_args()
+    settings = {
+        "seeds": list(SEEDS), "epochs": PARAMS.epochs, "batch": PARAMS.batch, "rank": PARAMS.rank, "split": PARAMS.split,
+        "optimizer": PARAMS.optimizer,
+    }  # fmt: skip
+    stored = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
+    if stored.get("settings") != settings:  # other settings: start anew
+        stored = {"settings": settings, "grid": {}}
+    torch.set_num_threads(1)
+    chosen = [Contender(*key.split("+")) for key in arguments.only]  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as scratch:
+        setups = [ended(set_up(PARAMS, Context("cpu", seed, Path(scratch)), chosen)) for seed in SEEDS]
+        original = copy.deepcopy(setups[0].model.model).requires_grad_(False)
+        for contender in chosen:
+            for rate in RATES:
+                if f"{rate:g}" in stored["grid"].setdefault(contender.key, {}):
+                    continue
+                found = merged([result(setup, contender, rate, original) for setup in setups])
+                stored["grid"][contender.key][f"{rate:g}"] = found
+                arguments.out.write_text(json.dumps(stored, indent=1) + "\n")
+                print(contender.key, rate, found, flush=True)
+
+
+if __name__ == "__main__":
+    main()
