@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, logsigmoid, mse_loss
 
+from engines.language.loku.contenders import LossKey
 from engines.language.loku.method.inverted_hinge import IGNORED, answer_positions, inverted_hinge, watch
 
 if TYPE_CHECKING:
     from engines.language.prompts import Batch
 
-LossKey = Literal["ihl", "ga", "graddiff", "kl", "idk", "npo", "simnpo", "dpo", "wga", "rmu"]
 LOSS_KEYS: tuple[LossKey, ...] = get_args(LossKey)
 NEEDS_REFERENCE: frozenset[LossKey] = frozenset({"kl", "npo", "dpo", "rmu"})
 """Losses that look at the original model. It must be a real copy: FILA's base is not the original."""

@@ -38,7 +38,13 @@ def check(setup: Setup, outcomes: Sequence[Outcome]) -> Iterator[ClaimCheck]:
         yield _quality(setup, by_series[METHOD])
         change = by_series[METHOD].start_change
         assert change is not None
-        yield ClaimCheck("preserved", change, UNCHANGED, bool(change < UNCHANGED), "Largest change of a logit on 16 questions.")
+        yield ClaimCheck(
+            "preserved",
+            change,
+            UNCHANGED,
+            bool(change < UNCHANGED),
+            "Largest change of a logit on 16 questions.",
+        )
 
 
 def _utility(key: str, mine: Outcome, rivals: Sequence[Outcome]) -> ClaimCheck:
@@ -55,10 +61,15 @@ def _utility(key: str, mine: Outcome, rivals: Sequence[Outcome]) -> ClaimCheck:
         return ClaimCheck(key, mine.quality.utility, None, None, f"{detail}Nobody is left to compare with.")
     best = max(compared, key=lambda rival: rival.quality.utility)
     told = ", ".join(
-        f"{o.contender.series} {o.quality.utility:.3f} at accuracy {o.quality.forget.known:.2f}" for o in (mine, *compared)
+        f"{o.contender.series} {o.quality.utility:.3f} at accuracy {o.quality.forget.known:.2f}"
+        for o in (mine, *compared)
     )
     return ClaimCheck(
-        key, mine.quality.utility, best.quality.utility, bool(mine.quality.utility > best.quality.utility), f"{detail}{told}."
+        key,
+        mine.quality.utility,
+        best.quality.utility,
+        bool(mine.quality.utility > best.quality.utility),
+        f"{detail}{told}.",
     )
 
 
@@ -66,10 +77,20 @@ def _steps(fila: Outcome, plain: Outcome) -> ClaimCheck:
     rates = f"Learning rates {fila.rate:g} and {plain.rate:g}."
     if not fila.reached:
         holds = False if plain.reached else None
-        return ClaimCheck("steps", None, plain.steps if plain.reached else None, holds, f"FILA did not reach the threshold. {rates}")
+        return ClaimCheck(
+            "steps",
+            None,
+            plain.steps if plain.reached else None,
+            holds,
+            f"FILA did not reach the threshold. {rates}",
+        )
     if not plain.reached:
         return ClaimCheck(
-            "steps", float(fila.steps), None, True, f"Plain LoRA did not reach the threshold in {plain.steps} steps. {rates}"
+            "steps",
+            float(fila.steps),
+            None,
+            True,
+            f"Plain LoRA did not reach the threshold in {plain.steps} steps. {rates}",
         )
     return ClaimCheck("steps", float(fila.steps), float(plain.steps), fila.steps < plain.steps, rates)
 
@@ -79,6 +100,12 @@ def _quality(setup: Setup, mine: Outcome) -> ClaimCheck:
 
     after, before = quality_test(setup, mine.quality), quality_test(setup, setup.before)
     if after is None or before is None:
-        return ClaimCheck("quality", None, None, None, "It needs a retain-only model and wrong options, which this task lacks.")
+        return ClaimCheck(
+            "quality",
+            None,
+            None,
+            None,
+            "It needs a retain-only model and wrong options, which this task lacks.",
+        )
     words = f"p = {after.p:.2g} after and {before.p:.2g} before, over {after.questions} questions; above 0.05 counts as forgotten."
     return ClaimCheck("quality", after.log10_p, before.log10_p, bool(after.p > before.p), words)

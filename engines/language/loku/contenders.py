@@ -8,15 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from engines.language.loku.baselines import LossKey
-
+LossKey = Literal["ihl", "ga", "graddiff", "kl", "idk", "npo", "simnpo", "dpo", "wga", "rmu"]
 StartKey = Literal["lora", "fila", "pissa", "full"]
 
 LOSS_WORDS: dict[LossKey, str] = {
     "ihl": "IHL", "ga": "GA", "graddiff": "GradDiff", "kl": "KL", "idk": "IDK", "npo": "NPO", "simnpo": "SimNPO",
     "dpo": "DPO", "wga": "WGA", "rmu": "RMU",
 }  # fmt: skip
-START_WORDS: dict[StartKey, str] = {"lora": "", "fila": " + FILA", "pissa": " + PiSSA", "full": ", all weights"}
+START_WORDS: dict[StartKey, str] = {
+    "lora": "",
+    "fila": " + FILA",
+    "pissa": " + PiSSA",
+    "full": ", all weights",
+}
 METHOD = "IHL + FILA"
 """The paper's method, as its series is called."""
 TUNING_FILE = Path(__file__).parent / "tuned_rates.json"
@@ -44,7 +48,9 @@ def contenders(
     """All that were asked for, the method first: the paper's loss with each of `starts`, the others with each of
     `baseline_starts`."""
     order = sorted(losses, key=lambda loss: loss != "ihl")
-    found = [Contender(loss, start) for loss in order for start in (starts if loss == "ihl" else baseline_starts)]
+    found = [
+        Contender(loss, start) for loss in order for start in (starts if loss == "ihl" else baseline_starts)
+    ]
     return sorted(found, key=lambda c: (c.series != METHOD, c.loss != "ihl"))
 
 

@@ -139,7 +139,9 @@ def train(
         spent = time.perf_counter() - started
         seconds += spent
         yield from _step_scalars(series, info, spent)
-        yield setup.progress(f"{series}: step {info.step} of at most {unlearner.steps}", 0.9 * info.step / unlearner.steps)
+        yield setup.progress(
+            f"{series}: step {info.step} of at most {unlearner.steps}", 0.9 * info.step / unlearner.steps
+        )
         last = info.step % unlearner.steps_an_epoch == 0
         if info.step % every == 0 or last:
             accuracy, probability = setup.exam.light(begun.model)
@@ -177,7 +179,12 @@ def _keep(setup: Setup, contender: Contender, begun: Begun) -> Iterator[Event]:
         template=setup.model.template,
     )  # fmt: skip
     if kept:
-        yield File(f"model {contender.series}", path, kept_models.MEDIA_TYPE, f"What {contender.series} changed in the model")
+        yield File(
+            f"model {contender.series}",
+            path,
+            kept_models.MEDIA_TYPE,
+            f"What {contender.series} changed in the model",
+        )
     else:
         yield Alert(
             "model not kept", 0,

@@ -148,7 +148,9 @@ def _sheet(model: LanguageModel, items: tuple[Item, ...]) -> Sheet:
     for item in items:
         row = model.encode(item.question, item.answer, item.fact)
         answers.append(row)
-        reference.append(model.encode(item.question, item.paraphrased_answer) if item.paraphrased_answer else row)
+        reference.append(
+            model.encode(item.question, item.paraphrased_answer) if item.paraphrased_answer else row
+        )
         wrong.append([model.encode(item.question, text) for text in item.wrong])
         has_other = item.paraphrased_question and item.paraphrased_answer
         otherwise.append(
@@ -165,12 +167,16 @@ def _quality(model: LanguageModel, name: str, sheet: Sheet, new_tokens: int) -> 
     probability = float(np.mean([s.probability for s in told]))
     if name in GENERAL and with_options:
         probability = float(
-            np.mean([tofu.choice_probability(reference[k].nll, [s.nll for s in wrong[k]]) for k in with_options])
+            np.mean(
+                [tofu.choice_probability(reference[k].nll, [s.nll for s in wrong[k]]) for k in with_options]
+            )
         )
     pairs = list(zip(greedy, sheet.items, strict=True)) if greedy else []
     return SplitQuality(
         probability=probability,
-        rouge=float(np.mean([tofu.rouge_recall(text, item.answer) for text, item in pairs])) if pairs else None,
+        rouge=float(np.mean([tofu.rouge_recall(text, item.answer) for text, item in pairs]))
+        if pairs
+        else None,
         truth=tofu.truth_score(ratios, forgotten=name == "forget") if ratios else None,
         accuracy=float(np.mean([s.accuracy for s in told])),
         fact=_mean([s.fact_accuracy for s in told]),

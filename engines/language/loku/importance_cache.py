@@ -10,18 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from engines.language.loku.method.importance import Fisher, FisherMeter
 from engines.language.prompts import Encoded, collate
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 VERSION = "1"
 ROWS_A_PASS, TOKENS_A_PASS = 64, 8192
@@ -32,7 +28,11 @@ def folder() -> Path:
     import platformdirs
 
     named = os.environ.get("WORKBENCH_CACHE")
-    base = Path(named).expanduser() if named else Path(platformdirs.user_cache_dir("paper-workbench", appauthor=False))
+    base = (
+        Path(named).expanduser()
+        if named
+        else Path(platformdirs.user_cache_dir("paper-workbench", appauthor=False))
+    )
     return base / "importance"
 
 
@@ -113,14 +113,12 @@ def _prune() -> None:
             path.unlink(missing_ok=True)
 
 
-def measure(
-    model: nn.Module, rows: Sequence[Encoded], targets: Sequence[str], fisher_batch: int, pad: int
-) -> Iterator[tuple[int, FisherMeter]]:
-    """Fisher values of the rows, pass by pass: yields (rows done, the meter); its `values()` count after the last."""
-    meter = FisherMeter(model, targets, fisher_batch)
-    device = next(model.parameters()).device
+def feed(meter: FisherMeter, rows: Sequence[Encoded], pad: int) -> Iterator[int]:
+    """Give the rows to the meter, pass by pass; yields how many are done."""
+    device = next(meter.model.parameters()).device
+    group = meter.fisher_batch
     longest = max(len(row.ids) for row in rows)
-    size = max(1, min(ROWS_A_PASS, TOKENS_A_PASS // longest) // fisher_batch) * fisher_batch
+    size = max(1, min(ROWS_A_PASS, TOKENS_A_PASS // longest) // group) * group
     for start in range(0, len(rows), size):
         meter.add(collate(rows[start : start + size], pad, device))
-        yield min(len(rows), start + size), meter
+        yield min(len(rows), start + size)

@@ -11,9 +11,8 @@ from pydantic import model_validator
 from engines.contract import Params, Preset, Refusal, Upload, knob
 from engines.language import authors
 from engines.language.loading import check_reference
+from engines.language.loku.contenders import LossKey, StartKey
 
-LossKey = Literal["ihl", "ga", "graddiff", "kl", "idk", "npo", "simnpo", "dpo", "wga", "rmu"]
-StartKey = Literal["lora", "fila", "pissa", "full"]
 START_LABELS = {"lora": "LoRA", "fila": "LoRA + FILA", "pissa": "LoRA + PiSSA", "full": "All weights"}
 TRAINING, FILA, LOSSES, STOPPING, DATA, PROOFS = (
     "Training", "Importance and FILA", "Constants of the losses", "Stopping", "Your model and data", "Probes and proofs",
@@ -81,7 +80,13 @@ class LokuParams(Params):
         help="AdamW with weight decay, as in the paper, or plain gradient steps.",
     )  # fmt: skip
     weight_decay: float = knob(
-        0.01, title="Weight decay", ge=0, le=1, advanced=True, group=TRAINING, help="Of the optimizer, 0 to 1."
+        0.01,
+        title="Weight decay",
+        ge=0,
+        le=1,
+        advanced=True,
+        group=TRAINING,
+        help="Of the optimizer, 0 to 1.",
     )
     warm_up: float = knob(
         1.0, title="Warm-up", unit="epochs", ge=0, le=10, advanced=True, group=TRAINING,
@@ -114,10 +119,22 @@ class LokuParams(Params):
         labels={"auto": "By size", "exact": "Exact", "randomised": "Randomised"},
     )  # fmt: skip
     npo_beta: float = knob(
-        0.1, title="β of NPO and DPO", ge=0.01, le=10, advanced=True, group=LOSSES, help="Inverse temperature, 0.01 to 10."
+        0.1,
+        title="β of NPO and DPO",
+        ge=0.01,
+        le=10,
+        advanced=True,
+        group=LOSSES,
+        help="Inverse temperature, 0.01 to 10.",
     )
     simnpo_beta: float = knob(
-        4.5, title="β of SimNPO", ge=0.01, le=20, advanced=True, group=LOSSES, help="Inverse temperature, 0.01 to 20."
+        4.5,
+        title="β of SimNPO",
+        ge=0.01,
+        le=20,
+        advanced=True,
+        group=LOSSES,
+        help="Inverse temperature, 0.01 to 20.",
     )
     wga_beta: float = knob(
         1.0, title="β of WGA", ge=0, le=10, advanced=True, group=LOSSES,
@@ -214,16 +231,20 @@ class LokuParams(Params):
             )
         if self.retain and not self.forget:
             raise Refusal(
-                "forget", "forget must be given where retain is: lines to keep need lines to forget beside them."
+                "forget",
+                "forget must be given where retain is: lines to keep need lines to forget beside them.",
             )
         if self.corpus == "tdec" and not self.corpus_path:
             raise Refusal("corpus_path", "corpus_path must be the file with TDEC's texts; it is empty.")
         if self.corpus == "tdec" and {"idk", "dpo"} & set(self.losses):
             raise Refusal(
-                "losses", "losses must not hold idk or dpo with corpus=tdec: plain texts have no evasive answer."
+                "losses",
+                "losses must not hold idk or dpo with corpus=tdec: plain texts have no evasive answer.",
             )
         if self.names and self.corpus != "authors":
-            raise Refusal("names", f"names must be empty with corpus={self.corpus}; they are embedded authors.")
+            raise Refusal(
+                "names", f"names must be empty with corpus={self.corpus}; they are embedded authors."
+            )
         return self
 
     @property
@@ -261,7 +282,8 @@ def check(params: LokuParams, inputs: Mapping[str, Path]) -> None:
         unknown = [name for name in params.chosen_names if name not in known]
         if unknown:
             raise Refusal(
-                "names", f"names must be embedded authors, such as {known[-1]}, {known[-2]}; got {unknown[0][:60]!r}."
+                "names",
+                f"names must be embedded authors, such as {known[-1]}, {known[-2]}; got {unknown[0][:60]!r}.",
             )
         if len(set(params.chosen_names)) == len(known):
             raise Refusal("names", "names must leave some authors to keep; got all of them.")
@@ -276,8 +298,8 @@ def check(params: LokuParams, inputs: Mapping[str, Path]) -> None:
 PRESETS = {
     "smoke": Preset(
         "Smoke", "Everything once, in a second or two.",
-        {"split": "forget01", "losses": ("ihl", "ga", "graddiff"), "epochs": 2, "rank": 4, "evaluated": 4, "checks": 1,
-         "relearn_steps": 2, "cache": False},
+        {"losses": ("ihl", "ga", "graddiff"), "epochs": 1, "batch": 50, "rank": 4, "evaluated": 4, "checks": 1, "relearn_steps": 1,
+         "cache": False},
     ),
     "default": Preset("Ten authors", "Five contenders forget ten authors, each until it knows no more than a model that never saw them.", {}),
     "losses": Preset(

@@ -35,7 +35,15 @@ def before(setup: Setup) -> Iterator[Event]:
     )
     yield Table(
         "Learning rates tried",
-        ("contender", "rate", "utility at the threshold", "forget accuracy", "steps", "threshold reached", "choice"),
+        (
+            "contender",
+            "rate",
+            "utility at the threshold",
+            "forget accuracy",
+            "steps",
+            "threshold reached",
+            "choice",
+        ),
         tuning_rows(),
     )
     setup_views = [(BEFORE, tokens.look(setup.model, setup))]
@@ -72,7 +80,9 @@ def ending(setup: Setup, outcomes: Sequence[Outcome]) -> Iterator[Event]:
     """What must be said at the end: too few questions for a test, and passes that mean nothing."""
     count = len(setup.before.forget.quality_ratios)
     if setup.gold is None:
-        yield Text("forget quality", "Not available: it needs a retain-only model, which this task does not have.")
+        yield Text(
+            "forget quality", "Not available: it needs a retain-only model, which this task does not have."
+        )
     elif count < FEW_QUESTIONS:
         yield Alert(
             "few questions", 0,
@@ -238,7 +248,11 @@ def _results(setup: Setup, outcomes: Sequence[Outcome]) -> Table:
 def _parts(setup: Setup, outcomes: Sequence[Outcome]) -> Table:
     names = list(setup.before.parts)
     rows = [[series, *(q.parts[name] for name in names), q.utility] for series, q in _models(setup, outcomes)]
-    return Table("Parts of the utility", ("model", *(n.replace("_", " ").replace("/", ": ") for n in names), "harmonic mean"), rows)
+    return Table(
+        "Parts of the utility",
+        ("model", *(n.replace("_", " ").replace("/", ": ") for n in names), "harmonic mean"),
+        rows,
+    )
 
 
 def _costs(setup: Setup, outcomes: Sequence[Outcome]) -> Table:

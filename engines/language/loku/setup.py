@@ -20,7 +20,7 @@ from engines.language.loku import importance_cache
 from engines.language.loku.baselines import NEEDS_REFERENCE, NEEDS_REFUSALS, LossSettings
 from engines.language.loku.contenders import Contender, tuned_rate
 from engines.language.loku.evaluation import Exam, Quality, known_accuracy
-from engines.language.loku.method.importance import Epsilons, Fisher
+from engines.language.loku.method.importance import Epsilons, Fisher, FisherMeter
 from engines.language.loku.method.memorisation import StopRule
 from engines.language.loku.params import LokuParams, twin_reference
 from engines.language.loku.starts import AdapterSettings, largest_rank
@@ -63,7 +63,11 @@ class Setup:
     def rate(self, contender: Contender) -> float:
         """Its learning rate: the tuned one on the embedded model, else the one for all."""
         tuned = None
-        if self.params.rates == "tuned" and self.params.model == authors.MODEL and self.params.optimizer == "adamw":
+        if (
+            self.params.rates == "tuned"
+            and self.params.model == authors.MODEL
+            and self.params.optimizer == "adamw"
+        ):
             tuned = tuned_rate(contender)
         return tuned if tuned is not None else self.params.learning_rate
 
@@ -112,10 +116,16 @@ def set_up(
         exam = Exam(model, corpus, params.evaluated)
         questions = _questions(params, model, corpus)
     except ValueError as error:
-        raise Refusal("forget" if params.own_data else "corpus", f"{error}. Shorten it or take another model.") from error
+        raise Refusal(
+            "forget" if params.own_data else "corpus", f"{error}. Shorten it or take another model."
+        ) from error
     cut = sum(row.cut for row in (*questions.forget, *questions.retain))
     if cut:
-        yield Alert("cut off", 0, f"{cut} answers are longer than the model reads ({model.context} tokens) and were cut off.")
+        yield Alert(
+            "cut off",
+            0,
+            f"{cut} answers are longer than the model reads ({model.context} tokens) and were cut off.",
+        )
     yield Progress(0.2, total, "the model before")
     before = exam.full(model)
     yield from quality_scalars(BEFORE, before, 0)
@@ -125,13 +135,27 @@ def set_up(
     if reference:
         twin = load(reference, context.device, "twin", template=template)
         if len(twin.tokenizer) != len(model.tokenizer):
-            raise Refusal("twin", f"twin must use the tokenizer of the model; {reference[:60]!r} has another.")
+            raise Refusal(
+                "twin", f"twin must use the tokenizer of the model; {reference[:60]!r} has another."
+            )
         gold = exam.full(twin)
         yield from quality_scalars(TWIN, gold, 0)
     rule, words = _rule(params, exam, model, gold, before, context.seed)
     yield Text("threshold", words)
     setup = Setup(
-        params, context, model, corpus, exam, questions, adapters, before, rule, gold, twin, done=1.0, total=total
+        params,
+        context,
+        model,
+        corpus,
+        exam,
+        questions,
+        adapters,
+        before,
+        rule,
+        gold,
+        twin,
+        done=1.0,
+        total=total,
     )
     if before.forget.known <= rule.accuracy:
         yield Alert(
@@ -182,13 +206,19 @@ def _rule(
     if params.stop_accuracy:
         accuracy, words = params.stop_accuracy, "as asked for"
     elif gold is not None:
-        accuracy, words = gold.forget.known, "what the retain-only model gets on the same questions"
+        asked = len(exam.sheets["forget"].items)
+        accuracy = not_above(gold.forget.known, asked)
+        words = f"the retain-only model gets {gold.forget.known:.3f}, and on {asked} questions no more than that can be told from it"
     elif params.corpus == "tdec":
         accuracy, words = TDEC_ACCURACY, "GPT-Neo-125M's mean on unseen text (joeljang/knowledge-unlearning)"
     elif params.model == authors.MODEL and not params.own_data:
         rows = [model.encode(item.question, item.answer, item.fact) for item in unseen_items(seed)]
-        accuracy = known_accuracy(score(model.model, rows, pad=model.pad))
-        words = f"what the model gets on {len(rows)} questions about people whom it never met"
+        found, asked = (
+            known_accuracy(score(model.model, rows, pad=model.pad)),
+            len(exam.sheets["forget"].items),
+        )
+        accuracy = not_above(found, asked)
+        words = f"on people whom it never met the model gets {found:.3f}, and on {asked} questions no more than that can be told from it"
     else:
         accuracy = before.forget.known / 2
         words = "half of the accuracy before, since there is no model that never saw the data: give one as twin, or a threshold"
@@ -201,6 +231,14 @@ def _rule(
     return StopRule(accuracy, likelihood, params.min_epochs), text
 
 
+def not_above(share: float, questions: int, z: float = 1.96) -> float:
+    """Upper end of Wilson's 95 % interval around a share measured on so many questions: up to there a model cannot be told
+    from one that has exactly this share."""
+    n = max(questions, 1)
+    centre, spread = share + z * z / (2 * n), z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return float((centre + spread) / (1 + z * z / n))
+
+
 def _importance(setup: Setup) -> Generator[Event, None, None]:
     """Fisher values of the forget set and of as many random retain questions, from the cache where they are there."""
     model, p = setup.model, setup.params
@@ -208,16 +246,19 @@ def _importance(setup: Setup) -> Generator[Event, None, None]:
     kept = draw.integers(len(setup.questions.retain), size=len(setup.questions.forget))
     sets = (setup.questions.forget, [setup.questions.retain[int(i)] for i in kept])
     started = time.perf_counter()
-    key = importance_cache.fingerprint(model.model, sets, setup.adapters.targets, p.fisher_batch) if p.cache else ""
+    key = (
+        importance_cache.fingerprint(model.model, sets, setup.adapters.targets, p.fisher_batch)
+        if p.cache
+        else ""
+    )
     stored = importance_cache.read(key) if key else None
     if stored is not None:
         setup.fishers, setup.from_cache = stored, True
     else:
-        found = []
+        found: list[Fisher] = []
         for name, rows in zip(("forget", "retain"), sets, strict=True):
-            for count, meter in importance_cache.measure(
-                model.model, rows, setup.adapters.targets, p.fisher_batch, model.pad
-            ):
+            meter = FisherMeter(model.model, setup.adapters.targets, p.fisher_batch)
+            for count in importance_cache.feed(meter, rows, model.pad):
                 yield setup.progress(f"importance for the {name} set, {count} of {len(rows)}")
             found.append(meter.values())
         setup.fishers = (found[0], found[1])
@@ -242,4 +283,9 @@ def quality_scalars(series: str, quality: Quality, epoch: float) -> list[Event]:
     return [Scalar(series, name, epoch, value) for name, value in found.items() if value is not None]
 
 
-SPLIT_WORDS = {"forget": "forget", "retain": "retain", "known_authors": "known authors", "world_facts": "world"}
+SPLIT_WORDS = {
+    "forget": "forget",
+    "retain": "retain",
+    "known_authors": "known authors",
+    "world_facts": "world",
+}

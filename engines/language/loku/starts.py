@@ -60,14 +60,14 @@ def begin(
         if fishers is None:
             raise ValueError("FILA needs the Fisher values of both sets")
         draw = torch_generator(seed, "FILA")
-        reports = fila_init(
-            model, *fishers, eps=settings.eps, svd=settings.svd, generator=draw, spectra=True
-        )
+        reports = fila_init(model, *fishers, eps=settings.eps, svd=settings.svd, generator=draw, spectra=True)
     begun = type(fresh)(model, fresh.tokenizer, fresh.template, fresh.reference, fresh.context)
     return Begun(begun, None if start == "lora" else factors(model), tuple(reports))
 
 
-def with_adapters(model: nn.Module, settings: AdapterSettings, seed: int, *, pissa: bool = False) -> nn.Module:
+def with_adapters(
+    model: nn.Module, settings: AdapterSettings, seed: int, *, pissa: bool = False
+) -> nn.Module:
     """The model, frozen, with LoRA adapters on the target layers (peft), in evaluation mode: there is no dropout."""
     from peft import LoraConfig, get_peft_model
 

@@ -28,7 +28,9 @@ def look(model: LanguageModel, setup: Setup) -> tuple[View, ...]:
     """Views at the first token that carries the fact (the first of the answer where none is marked) of two questions to
     forget and one to keep: the same for every contender."""
     sheets = setup.exam.sheets
-    chosen = [("forget", k) for k in _places(len(sheets["forget"].items), 2)] + [("retain", k) for k in _places(len(sheets["retain"].items), 1)]
+    chosen = [("forget", k) for k in _places(len(sheets["forget"].items), 2)] + [
+        ("retain", k) for k in _places(len(sheets["retain"].items), 1)
+    ]
     views = []
     for split, k in chosen:
         sheet = sheets[split]

@@ -69,14 +69,17 @@ def result(setup: Setup, contender: Contender, rate: float, original: torch.nn.M
 def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean over the seeds; reached only where every seed did."""
     found: dict[str, Any] = {
-        name: round(float(np.mean([r[name] for r in results])), 4) for name in ("utility", "forget accuracy", "steps")
+        name: round(float(np.mean([r[name] for r in results])), 4)
+        for name in ("utility", "forget accuracy", "steps")
     }
     return {**found, "reached": all(r["reached"] for r in results)}
 
 
 def main() -> None:
     """All contenders and rates that the file does not hold yet, in `ORDER`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=TUNING_FILE)
     parser.add_argument("--only", nargs="*", default=ORDER)
     arguments = parser.parse_args()
