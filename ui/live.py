@@ -82,7 +82,7 @@ def _parts(record: Record, view: View, changes: Changes, *, every: bool, guest: 
         parts["pictures"] = live_pictures.groups(record.pictures(), view.pictures, changed=changed)
     if every or changes.tables:
         found = record.tables()
-        parts["tables"] = live_parts.tables(found, view.table_names(found))
+        parts["tables"] = live_parts.tables(found, view.table_names(found), view.compared)
     if every or changes.texts:
         parts["texts"] = live_parts.texts(_texts(record, guest))
     if every or changes.alerts:

@@ -17,28 +17,32 @@ ALERTS_IN_SIGHT = 3
 MAX_ROWS = 200
 
 
-def tables(found: Mapping[str, TableData], order: Sequence[str] = ()) -> str:
-    """All tables, those of `order` first."""
+def tables(
+    found: Mapping[str, TableData], order: Sequence[str] = (), compared: Mapping[str, str] | None = None
+) -> str:
+    """All tables, those of `order` first; `compared` names for some the column of true texts."""
     names = [name for name in order if name in found] + [name for name in found if name not in order]
     return "".join(
-        f'<section class="wb-block"><h3>{escape(title(name))}</h3>{table(found[name].columns, found[name].rows)}</section>'
+        f'<section class="wb-block"><h3>{escape(title(name))}</h3>{table(found[name].columns, found[name].rows, (compared or {}).get(name, ""))}</section>'
         for name in names
     )
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """One table; a column of numbers stands right in figures of equal width, the full value on hover."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], truth: str = "") -> str:
+    """One table; a column of numbers stands right in figures of equal width, the full value on hover. Texts in the
+    columns behind `truth` are coloured by the words that they share with it."""
     numeric = [
         any(is_number(row[at]) for row in rows) and all(row[at] is None or is_number(row[at]) for row in rows)
         for at in range(len(columns))
     ]
     marks = ['class="num"' if flag else "" for flag in numeric]
+    true_at = list(columns).index(truth) if truth in columns else len(columns)
     head = "".join(
         f"<th {mark} scope='col'>{escape(title(str(name)))}</th>"
         for name, mark in zip(columns, marks, strict=True)
     )
     body = "".join(
-        f"<tr{_judged(row)}>{''.join(_cell(value, mark) for value, mark in zip(row, marks, strict=True))}</tr>"
+        f"<tr{_judged(row)}>{''.join(_cell(value, mark) if at <= true_at else _overlapping(str(value), str(row[true_at])) for at, (value, mark) in enumerate(zip(row, marks, strict=True)))}</tr>"
         for row in rows[:MAX_ROWS]
     )
     more = (
@@ -56,6 +60,20 @@ def _judged(row: Sequence[Any]) -> str:
     """Rows that say "right" or "wrong" carry it, so that the page can colour what was judged."""
     word = next((value for value in row if value in ("right", "wrong")), "")
     return f' data-judged="{word}"' if word else ""
+
+
+def _overlapping(text: str, true: str) -> str:
+    """A cell whose colour says how many words of the true text it holds, and whose other words are marked."""
+    known = {_bare(word) for word in true.split()}
+    told = {_bare(word) for word in text.split()}
+    share = len(known & told) / len(known) if known else 0.0
+    words = [escape(word) if _bare(word) in known else f"<i>{escape(word)}</i>" for word in text.split()]
+    shared = f"{len(known & told)} of {len(known)} words of the truth"
+    return f'<td class="wb-overlap" data-overlap="{round(4 * share)}" title="{shared}">{" ".join(words)}</td>'
+
+
+def _bare(word: str) -> str:
+    return word.strip(".,;:!?\"'()").lower()
 
 
 def _cell(value: Any, mark: str) -> str:

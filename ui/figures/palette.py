@@ -108,6 +108,16 @@ CONTENDERS: Mapping[str, str] = {
     "ridge": "green",
     "trivial": "sky",
     "prior mean": "sky",
+    # unlearning
+    "ga": "vermilion",
+    "graddiff": "orange",
+    "npo": "green",
+    "kl": "purple",
+    "idk": "sky",
+    "simnpo": "ochre",
+    "dpo": "sky",
+    "wga": "vermilion",
+    "rmu": "purple",
     # generation and search
     "best of n": "orange",
     "random search": "sky",
