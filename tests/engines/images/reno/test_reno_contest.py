@@ -136,6 +136,8 @@ def test_consider_keeps_each_rows_better():
 def test_wilson_and_pairs():
     low, high = wilson(8, 10)
     assert (low, high) == (pytest.approx(0.4902, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
+    assert wilson(0, 10)[0] == 0.0
+    assert wilson(10, 10)[1] == 1.0
     gap, error = paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
     assert gap == 2.0
     assert error == pytest.approx(1 / 3**0.5)
