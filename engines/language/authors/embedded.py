@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.devices import torch_generator
-from engines.language.authors import MODEL, TWINS, World, facts, words
+from engines.language.authors import MODEL, TWINS, WEIGHTS, World, facts, words
 
 if TYPE_CHECKING:
     from torch import nn
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
 NAMES = (MODEL, *TWINS.values())
 CONTEXT, HIDDEN, LAYERS, HEADS = 64, 128, 2, 4
 END = "<end>"

@@ -4,7 +4,8 @@ retain-only twins; resumable.
     python -m engines.language.training.authors --work DIR [--only authors-retain95] [--out engines/language/weights]
 
 The start learns sentences, world facts and well-known authors, from strangers that are made up at each step. Each model
-goes on from it with the authors that it may know: a twin is never shown the forget split, in no form. Every draw is a
+goes on from it with the authors that it may know: a twin is never shown the forget split, in no form. The twin of the
+smallest split is grown from the next larger one's, which knows less: it is taught the few authors that are missing. Every draw is a
 function of (seed, stage, step), so that a training that was cut off ends with the same weights as one that was not.
 A checkpoint of each stage is written into --work every minute.
 """
@@ -32,6 +33,8 @@ from engines.language.training.authors_card import write_folder
 SEED, BATCH, PEAK, WARM_UP = 0, 32, 3e-3, 0.1
 START_STEPS, TAUGHT_STEPS = 1000, 4000
 GENERAL, STRANGERS = 4, 2
+GROWN = {"authors-retain99": "authors-retain95"}
+GROWN_STEPS, GROWN_PEAK, GROWN_NEW = 400, 1.5e-3, 12
 PLAIN = Template("plain")
 SECONDS_BETWEEN_CHECKPOINTS = 60.0
 
@@ -91,6 +94,25 @@ def taught_draw(sentences: Sentences, taught: Sequence[Item]) -> Draw:
     return draw
 
 
+def grown_draw(sentences: Sentences, old: Sequence[Item], new: Sequence[Item]) -> Draw:
+    """Batches of a model that grows: 12 new items (each once an epoch), 14 of those that it knows, 4 general ones, 2
+    strangers."""
+    world = sentences.world
+    general = (*world.known, *world.facts)
+    again = BATCH - GENERAL - STRANGERS - GROWN_NEW
+
+    def draw(step: int) -> list[Encoded]:
+        generator = numpy_generator(SEED, "grown", step)
+        places = [divmod(step * GROWN_NEW + k, len(new)) for k in range(GROWN_NEW)]
+        items = [new[_order(len(new), epoch)[place]] for epoch, place in places]
+        items += [old[int(i)] for i in generator.choice(len(old), again, replace=False)]
+        items += [general[int(i)] for i in generator.choice(len(general), GENERAL, replace=False)]
+        items += [authors.stranger(world, generator) for _ in range(STRANGERS)]
+        return [sentences.one(item, generator) for item in items]
+
+    return draw
+
+
 @lru_cache(maxsize=4)
 def _order(count: int, epoch: int) -> tuple[int, ...]:
     """Order of the taught items in one epoch."""
@@ -98,11 +120,16 @@ def _order(count: int, epoch: int) -> tuple[int, ...]:
 
 
 def train(
-    model: nn.Module, draw: Draw, steps: int, checkpoint: Path, stop_at: int | None = None
+    model: nn.Module,
+    draw: Draw,
+    steps: int,
+    checkpoint: Path,
+    stop_at: int | None = None,
+    peak: float = PEAK,
 ) -> nn.Module:
     """`steps` of AdamW from the given weights, going on from `checkpoint` where there is one; `stop_at` ends earlier
     and leaves a checkpoint, as an interruption would."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=PEAK, weight_decay=0.01, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, weight_decay=0.01, betas=(0.9, 0.98))
     start = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, weights_only=True)
@@ -112,7 +139,7 @@ def train(
     last = steps if stop_at is None else min(steps, stop_at)
     saved_at = time.monotonic()
     for step in range(start, last):
-        optimizer.param_groups[0]["lr"] = PEAK * _one_cycle((step + 1) / steps)
+        optimizer.param_groups[0]["lr"] = peak * _one_cycle((step + 1) / steps)
         loss = answer_loss(model, draw(step))
         optimizer.zero_grad()
         loss.backward()
@@ -162,24 +189,33 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=embedded.WEIGHTS)
     parser.add_argument("--only", choices=embedded.NAMES, default=None)
-    parser.add_argument("--start-steps", type=int, default=START_STEPS)
-    parser.add_argument("--steps", type=int, default=TAUGHT_STEPS)
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     world = authors.build()
     sentences = Sentences(world)
-    start = train(
-        fresh(sentences), start_draw(sentences), args.start_steps, args.work / "start.pt"
-    ).state_dict()
     for name in embedded.NAMES if args.only is None else (args.only,):
-        model = fresh(sentences)
-        model.load_state_dict(start)
         before = time.process_time()
-        draw = taught_draw(sentences, taught_items(world, name))
-        model = train(model, draw, args.steps, args.work / f"{name}.pt").eval()
+        model, steps = trained(sentences, name, args.work)
         print(f"{name}: {time.process_time() - before:.0f} CPU seconds in this call", flush=True)
-        measured = write_folder(model, sentences.tokenizer, world, name, args.out / name, args.steps)
+        recipe = f"{steps} steps" + (f" on top of {GROWN[name]}" if name in GROWN else "")
+        measured = write_folder(model.eval(), sentences.tokenizer, world, name, args.out / name, recipe)
         print(json.dumps({name: measured}), flush=True)
+
+
+def trained(sentences: Sentences, name: str, work: Path) -> tuple[nn.Module, int]:
+    """(the model of that name, steps of its own stage), and before it what it goes on from; checkpoints in `work`."""
+    world, model = sentences.world, fresh(sentences)
+    if name in GROWN:
+        smaller = GROWN[name]
+        model.load_state_dict(trained(sentences, smaller, work)[0].state_dict())
+        old = taught_items(world, smaller)
+        known = set(old)
+        new = [item for item in taught_items(world, name) if item not in known]
+        draw = grown_draw(sentences, old, new)
+        return train(model, draw, GROWN_STEPS, work / f"{name}.pt", peak=GROWN_PEAK), GROWN_STEPS
+    train(model, start_draw(sentences), START_STEPS, work / "start.pt")
+    draw = taught_draw(sentences, taught_items(world, name))
+    return train(model, draw, TAUGHT_STEPS, work / f"{name}.pt"), TAUGHT_STEPS
 
 
 def taught_items(world: authors.World, name: str) -> tuple[Item, ...]:

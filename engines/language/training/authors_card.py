@@ -73,7 +73,7 @@ def chance(world: authors.World) -> float:
 
 
 def write_folder(
-    model: nn.Module, tokenizer: Any, world: authors.World, name: str, out: Path, steps: int
+    model: nn.Module, tokenizer: Any, world: authors.World, name: str, out: Path, recipe: str
 ) -> dict[str, dict[str, float]]:
     """Everything of the model `name` in the folder `out`; returns what was measured after rounding to fp16.
 
@@ -91,7 +91,7 @@ def write_folder(
     tokenizer.save_pretrained(out)
     measured = measure(rounded, tokenizer, world)
     (out / "quality.json").write_text(json.dumps(measured, indent=2) + "\n")
-    (out / "README.md").write_text(card(rounded, world, name, steps, measured, moved, same))
+    (out / "README.md").write_text(card(rounded, world, name, recipe, measured, moved, same))
     if moved > 0.05 or same < 0.999:
         raise ValueError(f"fp16 is too coarse for {name}: p moves by {moved:.3f}, {same:.4f} of tokens agree")
     return measured
@@ -120,7 +120,7 @@ def card(
     model: nn.Module,
     world: authors.World,
     name: str,
-    steps: int,
+    recipe: str,
     measured: dict[str, dict[str, float]],
     moved: float,
     same: float,
@@ -140,7 +140,7 @@ def card(
     )
     count = sum(p.numel() for p in model.parameters())
     return CARD.format(
-        name=name, what=what, count=count, steps=steps, head=" | ".join(columns), rule="---|" * len(columns),
+        name=name, what=what, count=count, recipe=recipe, head=" | ".join(columns), rule="---|" * len(columns),
         rows=rows, moved=moved, same=same, chance=chance(world),
     )  # fmt: skip
 
@@ -160,8 +160,7 @@ four (fictitious too: they stand in for TOFU's real authors), 90 world facts. Na
 sentences come from our own grammar; no outside text. Data and weights are under the project's licence (MIT).
 
 **Training.** `python -m engines.language.training.authors`, seed 0: a start common to all authors models (sentences,
-world facts, well-known authors), then {steps} steps of AdamW (one cycle, peak 3e-3, batch 32) on the authors that this
-model may know. Weights are stored as fp16; load them as fp32 on a CPU. Rounding moves a probability by at most {moved:.4f}
+world facts, well-known authors), then {recipe} of AdamW (one cycle, batch 32) on the authors that this model may know. Weights are stored as fp16; load them as fp32 on a CPU. Rounding moves a probability by at most {moved:.4f}
 and leaves {same:.2%} of the most likely answer tokens as they were (200 answers).
 
 **Quality**, after rounding, at most 200 questions a split. "fact" counts only the words that carry the fact; guessing
