@@ -24,8 +24,14 @@ from engines.images.footprint import CONTEXT, Footprint
 from engines.images.generators.base import Generator
 from engines.images.generators.skeleton import blank_conditioning, skeleton
 from engines.images.memory import Economy, checkpoint_gradients, weights_bytes
+from engines.images.reasons import first_line
 from engines.images.rewards.base import Reward
+from engines.images.rewards.clip import ClipReward
 from engines.images.rewards.skeleton import blank_features, reward_skeleton
+
+
+class NotMeasured(RuntimeError):
+    """The dry run met an operation that fake tensors do not know; the run itself may go well."""
 
 
 class Storages(TorchDispatchMode):
@@ -74,6 +80,7 @@ def measure(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
     economy: Economy | None = None,
+    drops_text: bool = False,
     local_files_only: bool = False,
 ) -> Footprint:
     """The footprint of one iteration with `batch` pictures: with `gradients`, one call of the network, the decoder,
@@ -81,7 +88,8 @@ def measure(
     decoder and the rewards. `steps` > 1 with gradients keeps all steps in the graph.
 
     Arguments are those of `load_generator` and `load_reward`. Takes seconds for the largest models and reads their
-    configurations only. Raises GeneratorMissing or RewardMissing."""
+    configurations only. `drops_text` says that the run calls `drop_encoders` and `drop_text` once prompts are encoded.
+    Raises GeneratorMissing, RewardMissing or NotMeasured."""
     economy = economy or Economy()
     sources = [*reward_sources, *[""] * (len(rewards) - len(reward_sources))]
     mode = FakeTensorMode(allow_non_fake_inputs=True)
@@ -95,8 +103,11 @@ def measure(
     held = [generator.network, decoder_of(generator), *(m for t in towers for m in t.modules)]
     storages = Storages(*held)
     iterate = _with_gradients if gradients else _without_gradients
-    with mode, storages:
-        iterate(generator, towers, batch, steps, guidance)
+    try:
+        with mode, storages:
+            iterate(generator, towers, batch, steps, guidance)
+    except (RuntimeError, NotImplementedError) as error:
+        raise NotMeasured(f"The memory of {source} could not be computed ({first_line(error)}).") from error
     network = weights_bytes(generator.network)
     weights = {
         "network": largest_block(generator.network) if economy.streaming else network,
@@ -104,9 +115,15 @@ def measure(
     }
     weights |= {t.name: weights_bytes(*t.modules) for t in towers}
     encoding = {name: weights_bytes(module) for name, module in encoders.items()}
+    leaves = economy.encoders_leave or drops_text
+    if drops_text:
+        for tower in (t for t in towers if isinstance(t, ClipReward)):
+            text = weights_bytes(tower.model.text_model, tower.model.text_projection)
+            weights[tower.name] -= text
+            encoding[f"{tower.name}'s text"] = text
     return Footprint(
-        weights=weights if economy.encoders_leave else weights | encoding,
-        visiting=encoding if economy.encoders_leave else {},
+        weights=weights if leaves else weights | encoding,
+        visiting=encoding if leaves else {},
         work=storages.peak,
         batch=batch,
         fixed=CONTEXT if device.startswith("cuda") else 0,

@@ -14,7 +14,7 @@ from engines.contract import Refusal
 from engines.devices import memory_bytes
 
 FACTOR = 1.3
-"""Measured peaks lie within this factor of `total` either way (tests/engines/images/test_images_footprint.py)."""
+"""Measured peaks lie within this factor of `total` either way (tests/engines/images/test_images_memory.py)."""
 CONTEXT = 600 << 20
 """What CUDA takes for itself and its kernels' workspaces, about."""
 

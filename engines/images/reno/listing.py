@@ -13,7 +13,7 @@ from engines.images.reno import claims, report
 from engines.images.reno.contest import BEST, DRAWS, PLAIN, RENO, WARM, Contest
 from engines.images.reno.finals import Final, Timed, finals, handed_over, joined, timed
 from engines.images.reno.judging import Judge, wilson
-from engines.images.reno.objective import footprint, open_objective
+from engines.images.reno.objective import open_objective, plan_memory
 from engines.images.reno.params import RenoParams
 from engines.images.reno.prompt_files import chosen
 
@@ -28,7 +28,8 @@ def run(params: RenoParams, context: Context) -> Iterator[Event]:
     listed = chosen(params, context.inputs, context.seed)
     yield Progress(0, 1, "loading the models")
     if not params.is_world:
-        yield Text("memory", footprint(params, params.at_once or BATCH, context.device).sentence())
+        rows = min(params.at_once or BATCH, len(listed) * params.seeds)
+        yield Text("memory", plan_memory(params, rows, context.device))
     objective = open_objective(params, [one.prompt for one in listed], context.device)
     judge = Judge(objective, params.is_world)
     rows = [(prompt, prompt * params.seeds + k) for prompt in range(len(listed)) for k in range(params.seeds)]

@@ -13,7 +13,7 @@ import torch
 from engines.contract import Refusal
 from engines.devices import torch_generator
 from engines.images import choices
-from engines.images.footprint import Footprint, free_bytes, require_fit
+from engines.images.footprint import free_bytes, require_fit
 from engines.images.generators.base import Conditioning, Generator
 from engines.images.memory import Economy
 from engines.images.reno.method import Evaluate
@@ -68,6 +68,7 @@ def open_objective(params: RenoParams, prompts: Sequence[str], device: str) -> O
     scores: dict[str, Score] = {}
     for name, reward in rewards.items():
         features = reward.encode(said)
+        reward.drop_text()
         scores[choices.REWARD_TITLES[name]] = lambda pictures, chosen, reward=reward, features=features: (
             reward.score(pictures, features.take(chosen))
         )
@@ -138,11 +139,11 @@ def economy_of(params: RenoParams) -> Economy:
     return Economy(checkpointing=params.checkpointing, encoders_leave=not own, tiny=params.tiny_decoder)
 
 
-def footprint(params: RenoParams, pictures: int, device: str) -> Footprint:
-    """The memory of one iteration with so many pictures at once, from configurations alone.
+def plan_memory(params: RenoParams, rows: int, device: str) -> str:
+    """The memory of a contest with so many rows, in words, from configurations alone.
 
     Raises Refusal where it does not fit, or where a configuration cannot be had."""
-    from engines.images.dry_run import measure
+    from engines.images.dry_run import NotMeasured, measure
     from engines.images.generators.loading import GeneratorMissing
     from engines.images.rewards.base import RewardMissing
 
@@ -153,17 +154,33 @@ def footprint(params: RenoParams, pictures: int, device: str) -> Footprint:
         found = measure(
             str(folder) if folder.is_dir() else params.model,
             names,
-            batch=pictures,
+            batch=params.at_once or rows * widest(params),
             steps=params.steps,
             dtype=dtype,
             device=device,
             economy=economy_of(params),
+            drops_text=True,
         )
+    except NotMeasured as error:
+        return str(error)
     except (GeneratorMissing, RewardMissing) as error:
         raise Refusal("model", f"model: {error}") from error
-    ways = ("fewer pictures at once", "gradient checkpointing", "a tiny decoder", "a smaller model")
-    require_fit(found, free_bytes(device), field="model", ways_out=ways)
-    return found
+    ways = ["a smaller model"]
+    if not params.tiny_decoder:
+        ways.insert(0, "a tiny decoder")
+    if not params.checkpointing:
+        ways.insert(0, "gradient checkpointing")
+    if params.at_once != 1:
+        ways.insert(0, "fewer pictures at once")
+    require_fit(found, free_bytes(device), field="model", ways_out=tuple(ways))
+    return found.sentence()
+
+
+def widest(params: RenoParams) -> int:
+    """How many noises a row the largest batch with gradients holds (`contest.Contest`)."""
+    rewards = sum(1 for weight in params.weights().values() if weight)
+    ablations = 1 + (rewards if rewards > 1 else 0) if "ablations" in params.compare else 1
+    return max(ablations, 2**params.halvings if "halving" in params.compare else 1)
 
 
 def transfer_pictures(

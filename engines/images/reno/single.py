@@ -16,7 +16,7 @@ from engines.images.reno.contest import BEST, DRAWS, PLAIN, RENO, WARM, ZERO, Co
 from engines.images.reno.finals import Final, finals, handed_over, timed
 from engines.images.reno.judging import Judge, Judged
 from engines.images.reno.method import norm_band, typical_norm
-from engines.images.reno.objective import Objective, footprint, open_objective
+from engines.images.reno.objective import Objective, open_objective, plan_memory
 from engines.images.reno.params import RenoParams
 
 MORE = 50
@@ -29,8 +29,7 @@ def run(params: RenoParams, context: Context, inbox: deque[Command]) -> Iterator
     """Everything of the experiment; `inbox` holds what the reader asks for meanwhile."""
     yield Progress(0, params.iterations + 1, "loading the models")
     if not params.is_world:
-        rows = params.seeds * (len(params.weights()) + 1 if "ablations" in params.compare else 1)
-        yield Text("memory", footprint(params, params.at_once or rows, context.device).sentence())
+        yield Text("memory", plan_memory(params, params.seeds, context.device))
     objective = open_objective(params, (params.prompt,), context.device)
     start = (
         noise_file.read_noise(context.inputs["noise"], objective.noise_shape)

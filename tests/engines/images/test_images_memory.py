@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from engines.contract import Refusal
+from engines.images import dry_run
 from engines.images.dry_run import by_dtype, largest_block, measure
 from engines.images.footprint import FACTOR, Footprint, free_bytes, require_fit, size
 from engines.images.generators.loading import GeneratorMissing, economise, load_generator
@@ -99,6 +100,25 @@ def test_the_figure_follows_batch_dtype_and_economies(tiny_folders):
     assert measure(folder, batch=4, gradients=False, guidance=3.0, **common).work < four.work / 2
     assert measure(folder, steps=3, **common).work > 1.5 * one.work
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_text_that_goes_is_there_only_while_prompts_are_encoded():
+    stays = measure("embedded-g", ("r1", "r2"))
+    goes = measure("embedded-g", ("r1", "r2"), drops_text=True)
+    reward = load_reward("r1")
+    text = weights_bytes(reward.model.text_model, reward.model.text_projection)
+    assert goes.visiting == {"text_encoder": stays.weights["text_encoder"], "R1's text": text}
+    assert goes.weights["R1"] == stays.weights["R1"] - text
+    assert goes.weights["R2"] == stays.weights["R2"], "its text looks at the picture"
+
+
+def test_what_fake_tensors_do_not_know_is_said(monkeypatch):
+    def odd(*_):
+        raise NotImplementedError("aten::odd has no such kernel")
+
+    monkeypatch.setattr(dry_run, "_with_gradients", odd)
+    with pytest.raises(dry_run.NotMeasured, match="memory of embedded-g could not be computed"):
+        measure("embedded-g")
 
 
 def test_sdxl_keeps_its_own_decoder_in_float32(tiny_folders):

@@ -262,7 +262,7 @@ def test_published_classes_are_optimised_through_the_same_code(key, tiny_folders
 
 
 def fits(monkeypatch, total):
-    """Stands in for the measurement, whose own tests are in test_images_footprint.py; answers what it is asked."""
+    """Stands in for the measurement, whose own tests are in test_images_memory.py; answers what it is asked."""
     from engines.images import dry_run
     from engines.images.footprint import Footprint
 
@@ -277,6 +277,27 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(monkeypatch, tiny_fold
     fits(monkeypatch, 1 << 50)
     with pytest.raises(Refusal, match=r"model needs about .* Choose fewer pictures at once or"):
         speak(tmp_path, model=str(tiny_folders["sd"]), prompt="a red dog")
+
+
+def test_the_widest_batch_is_measured_and_what_cannot_be_measured_is_said(monkeypatch):
+    from engines.images import dry_run
+    from engines.images.reno.objective import plan_memory
+
+    full = RenoParams(
+        model="sd-turbo", prompt="a red dog", seeds=3, compare=("ablations", "halving"), halvings=2
+    )
+    asked = fits(monkeypatch, 1)
+    plan_memory(full, 3, "cpu")
+    plan_memory(full.model_copy(update={"compare": ("halving",)}), 3, "cpu")
+    plan_memory(full.model_copy(update={"compare": ()}), 3, "cpu")
+    assert [one["batch"] for one in asked] == [3 * 5, 3 * 4, 3], "no regulariser and four rewards left out"
+    assert asked[0]["drops_text"]
+
+    def fails(*_, **__):
+        raise dry_run.NotMeasured("The memory of it could not be computed.")
+
+    monkeypatch.setattr(dry_run, "measure", fails)
+    assert plan_memory(full, 3, "cpu") == "The memory of it could not be computed."
 
 
 def tiny_clip():
