@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 
 import gradio as gr
@@ -30,7 +29,7 @@ def build(engine: Engine, view: View, *, demo: bool = False) -> None:
     with gr.Column(elem_classes="wb-about"):
         gr.HTML('<h2 class="wb-about-title">About this paper</h2>', apply_default_css=False)
         gr.Markdown(
-            about(engine), latex_delimiters=DELIMITERS, elem_classes="wb-about-body", sanitize_html=True
+            home.about(engine), latex_delimiters=DELIMITERS, elem_classes="wb-about-body", sanitize_html=True
         )
 
 
@@ -57,9 +56,3 @@ def template(html: str) -> str:
     for character in "\\`${}":
         html = html.replace(character, f"&#{ord(character)};")
     return html
-
-
-def about(engine: Engine) -> str:
-    """The engine's about.md without its first heading, which the page has above."""
-    text = engine.about.read_text("utf-8")
-    return re.sub(r"\A\s*# [^\n]*\n", "", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
@@ -178,3 +179,9 @@ def _tally(engine: Engine, last: Latest | None) -> str:
     if not parts and row.headline is not None:
         parts.append(f"{escape(engine.headline_label or engine.headline[1])} {number(row.headline)}")
     return " ".join(parts)
+
+
+def about(engine: Engine) -> str:
+    """The engine's about.md without its first heading, which the page has above."""
+    text = engine.about.read_text("utf-8")
+    return re.sub(r"\A\s*# [^\n]*\n", "", text)

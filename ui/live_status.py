@@ -106,12 +106,13 @@ def questions(asks: Mapping[str, str]) -> str:
 
 
 def actions(run_id: str, other: str = "") -> str:
-    """Quiet buttons of a run that is over: its settings back into the form, a fork, the bundle, a comparison."""
+    """Quiet buttons of a run that is over: its settings back into the form, a fork, the bundle, a report, a comparison."""
     compared = f"{run_id},{other}" if other else run_id
     return (
         '<button type="button" class="wb-quiet" data-do="reopen" title="Fill the form with this run\'s settings">Reopen</button>'
         '<button type="button" class="wb-quiet" data-do="fork" title="Same settings, to change one; the new run remembers this one">Fork</button>'
         f'<a class="wb-quiet" href="wb/export/{escape(run_id)}.zip" download title="Take the whole record away as one file">Export</a>'
+        f'<a class="wb-quiet" href="wb/export/{escape(run_id)}.html" download title="One page to read and send: figures, claims, settings">Report</a>'
         f'<a class="wb-quiet" data-wb href="?compare={escape(compared)}" title="Beside another run in the Library">Compare</a>'
     )
 

@@ -9,60 +9,24 @@ from __future__ import annotations
 import hashlib
 import inspect
 from functools import cache
-from pathlib import Path
 
 import gradio as gr
 
-from ui.figures.palette import SCHEMES
+from ui import look
+from ui.figures.palette import SCHEMES, Scheme
+from ui.look import PAGE, STATIC
 
-STATIC = Path(__file__).parent / "static"
 STYLES = ("base.css", "shell.css", "home.css", "form.css", "live.css", "library.css", "gradio.css")
 SCRIPTS = ("core.js", "form.js", "live.js", "pictures.js", "library.js")
-
-PAGE = {"light": "#f6f7f8", "dark": "#0f1216"}
-"""Behind the surfaces; the surface itself is the palette's paper, on which figures stand."""
-
-TONES = {
-    "light": {
-        "accent-soft": "#e9f0fc",
-        "accent-hover": "#184fb0",
-        "on-accent": "#ffffff",
-        "good": "#00704f",
-        "bad": "#b3341f",
-        "bad-soft": "#fdf0ed",
-        "warn": "#8a5600",
-        "warn-soft": "#fdf5e6",
-        "edge": "#8b94a0",
-        "shade": "rgba(20, 24, 32, 0.10)",
-    },
-    "dark": {
-        "accent-soft": "#1b2a42",
-        "accent-hover": "#8fbcff",
-        "on-accent": "#0c1422",
-        "good": "#35c398",
-        "bad": "#ff8d7a",
-        "bad-soft": "#33201d",
-        "warn": "#ffcf70",
-        "warn-soft": "#2e2718",
-        "edge": "#6b7683",
-        "shade": "rgba(0, 0, 0, 0.45)",
-    },
-}
-"""What a page needs besides the palette of figures. `edge` is the border of controls (3:1 on the surface)."""
 
 
 def variables() -> str:
     """The --wb-* variables of both schemes as CSS."""
-    blocks = []
-    for scheme, selector in (
-        ("light", ":root, body"),
-        ("dark", ":root.dark, body.dark, body.dark .gradio-container"),
-    ):
-        palette = SCHEMES[scheme]  # type: ignore[index]
-        values = {**palette, **TONES[scheme], "surface": palette["paper"], "page": PAGE[scheme]}
-        lines = "".join(f"--wb-{name}: {colour}; " for name, colour in values.items())
-        blocks.append(f"{selector} {{ {lines}color-scheme: {scheme}; }}")
-    return "\n".join(blocks)
+    selectors: dict[Scheme, str] = {
+        "light": ":root, body",
+        "dark": ":root.dark, body.dark, body.dark .gradio-container",
+    }
+    return "\n".join(f"{selector} {{ {look.variables(scheme)} }}" for scheme, selector in selectors.items())
 
 
 @cache
@@ -70,7 +34,7 @@ def styles() -> str:
     """The page's whole stylesheet: variables, our files in order, the figures' own."""
     from ui import figures
 
-    parts = [variables(), *((STATIC / "css" / name).read_text("utf-8") for name in STYLES), figures.styles()]
+    parts = [variables(), *map(look.stylesheet, STYLES), figures.styles()]
     return "\n".join(parts)
 
 

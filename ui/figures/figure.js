@@ -363,7 +363,13 @@
 
   /* ---- what the page calls ---- */
 
+  /* Plotly looks for a trace that goes by a class made of its uid, and a "/" in it is an error there. */
+  function named(trace) {
+    if (trace.uid) trace.uid = trace.uid.replace(/[^\w-]/g, (sign) => `_${sign.charCodeAt(0)}_`);
+  }
+
   function draw(node, figure) {
+    for (const traces of [figure.data, ...(figure.frames || []).map((one) => one.data)]) traces.forEach(named);
     const state = node.paperFigure || build(node);
     state.figure = figure;
     state.plot.style.minHeight = `${figure.layout.height}px`;
@@ -393,5 +399,8 @@
   const watchBody = () => watcher.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   document.body ? watchBody() : document.addEventListener("DOMContentLoaded", watchBody);
 
-  window.PaperFigures = { draw, purge };
+  /* At the width of now: paper is measured between two frames, where no observer has spoken yet. */
+  const redraw = () => drawn.forEach(render);
+
+  window.PaperFigures = { draw, purge, redraw };
 })();

@@ -155,7 +155,8 @@ def markup(engine: Engine, records: Sequence[Record], figures: Sequence[str]) ->
     )
     return (
         '<div class="wb-lib-head"><a class="wb-quiet" data-wb href="?view=library">Back to all runs</a>'
-        f"<h1>{escape(engine.paper.short)}: {len(records)} run{'s' if len(records) != 1 else ''} compared</h1></div>{more}"
+        f"<h1>{escape(engine.paper.short)}: {len(records)} run{'s' if len(records) != 1 else ''} compared</h1>"
+        f'<a class="wb-quiet" href="wb/export/{",".join(record.run.id for record in records)}.html" download>Report</a></div>{more}'
         f"{_settings(records)}{_claims(engine, records)}"
         f'<div class="wb-figures">{frames}</div>{_pictures(records)}'
     )

@@ -181,6 +181,7 @@ def _actions(row: RunRow, about: str) -> str:
     return (
         f'<a class="wb-quiet" data-wb href="?run={run.id}">Open</a>{fork}{rest}'
         f'<a class="wb-quiet" href="wb/export/{run.id}.zip" download>Export</a>'
+        f'<a class="wb-quiet" href="wb/export/{run.id}.html" download>Report</a>'
         f'<button type="button" class="wb-quiet" data-lib-do="delete" aria-label="Delete {about}">Delete</button>'
     )
 

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -28,7 +28,7 @@ from workbench.exports import ENDINGS, Format, export
 from workbench.runs import Workbench
 
 RUN_IDS = re.compile(r"[0-9a-z]{26}(,[0-9a-z]{26}){0,199}")
-KINDS: Mapping[str, Format] = {ending.lstrip("."): kind for kind, ending in ENDINGS.items()}  # type: ignore[misc]
+KINDS: Mapping[str, str] = {ending.lstrip("."): kind for kind, ending in ENDINGS.items()} | {"html": "html"}
 MAX_BODY = 1 << 20
 MAX_BUNDLE = 2 << 30
 MAX_PNG = 64 << 20
@@ -218,6 +218,15 @@ def _ids(asked: Mapping[str, Any]) -> list[str]:
     return [str(run_id) for run_id in found][:200] if isinstance(found, list) else []
 
 
+def _written(workbench: Workbench, ids: list[str], path: Path, kind: str, for_strangers: bool) -> None:
+    if kind == "html":
+        from ui.report import write
+
+        write(workbench, ids, path, for_strangers=for_strangers)
+    else:
+        export(workbench, ids, path, cast(Format, kind), for_strangers=for_strangers)
+
+
 async def _export(workbench: Workbench, request: Request, house: House) -> Response:
     ids, _, ending = request.path_params["name"].rpartition(".")
     if not RUN_IDS.fullmatch(ids) or ending not in KINDS:
@@ -231,7 +240,7 @@ async def _export(workbench: Workbench, request: Request, house: House) -> Respo
     room = tempfile.TemporaryDirectory(prefix="workbench-export-")
     path = Path(room.name) / f"export.{ending}"
     try:
-        await run_in_threadpool(export, workbench, wanted, path, KINDS[ending], for_strangers=is_guest)
+        await run_in_threadpool(_written, workbench, wanted, path, KINDS[ending], is_guest)
     except WorkbenchError as error:
         room.cleanup()
         return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)

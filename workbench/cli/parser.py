@@ -12,7 +12,7 @@ DEFAULT_SEEDS = 3
 MAX_SEED = 2**32 - 1
 STATUSES = ("queued", "running", "finished", "failed", "cancelled", "interrupted")
 ORDERS = ("created_at", "engine", "status", "duration", "headline", "seed")
-FORMATS = ("bundle", "json", "csv", "parquet")
+FORMATS = ("bundle", "json", "csv", "parquet", "html")
 TABLE_FORMATS = ("csv", "json", "parquet")
 TOP_LEVEL = ("-h", "--help", "--version")
 
@@ -179,7 +179,11 @@ def _add_records(command: Callable[..., Parser]) -> None:
     )
     export.add_argument("ids", nargs="+", metavar="ID", help=of_run)
     export.add_argument("--to", metavar="PATH", help="file, or folder for one file a run")
-    export.add_argument("--format", choices=FORMATS, help="default: by the ending of PATH, else bundle")
+    export.add_argument(
+        "--format",
+        choices=FORMATS,
+        help="default: by the ending of PATH, else bundle; html is a report to read",
+    )
 
     export.add_argument(
         "--log-to", metavar="TRACKER:WHERE",

@@ -122,11 +122,17 @@ def export(arguments: argparse.Namespace) -> int:
     if not arguments.to:
         raise UsageError("Say where to: --to PATH for a file, --log-to TRACKER:WHERE for a tracker.")
     path = Path(arguments.to).expanduser()
-    by_ending = {ending: kind for kind, ending in ENDINGS.items()}
-    kind = cast(Format, arguments.format or by_ending.get(path.suffix.lower(), "bundle"))
+    by_ending = {ending: kind for kind, ending in ENDINGS.items()} | {".html": "html"}
+    kind = arguments.format or by_ending.get(path.suffix.lower(), "bundle")
     with _open() as workbench:
         ids = list(dict.fromkeys(workbench.find(text).id for text in arguments.ids))
-        written = export_runs(workbench, ids, path, kind)
+        if kind == "html":
+            # Figures are the page's, so the report is made by the layer above; see also `workbench serve`.
+            from ui.report import write
+
+            written = write(workbench, ids, path)
+        else:
+            written = export_runs(workbench, ids, path, cast(Format, kind))
     if arguments.json:
         print_json({"format": kind, "runs": ids, "files": [str(target) for target in written]})
     else:

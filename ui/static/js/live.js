@@ -2,11 +2,6 @@
    version it has) and changes only what they name. */
 (() => {
   if (window.wb.Bench) return;
-  /* Plotly looks for a trace that goes by a class made of its uid, and a "/" in it is an error there. */
-  function named(trace) {
-    if (trace.uid) trace.uid = trace.uid.replace(/[^\w-]/g, (sign) => `_${sign.charCodeAt(0)}_`);
-  }
-
   class Bench {
     constructor(element) {
       this.element = element;
@@ -172,7 +167,6 @@
         frame.replaceChildren();
         frame.hidden = false;
       }
-      for (const traces of [figure.data, ...(figure.frames || []).map((one) => one.data)]) traces.forEach(named);
       window.PaperFigures.draw(frame, figure);
     }
 

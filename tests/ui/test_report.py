@@ -1,0 +1,94 @@
+"""A report stands alone: nothing in it points elsewhere, nothing recorded becomes markup, every part is there."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ui import report
+from ui.report.prose import formula, prose
+from workbench.errors import UsageError
+from workbench.runs import Workbench
+
+HOSTILE = "<img src=x onerror=alert(1)></script>"
+
+
+def finished(workbench: Workbench, seed: int = 3, **values: Any) -> str:
+    run = workbench.create("fixture", values, preset="smoke", seed=seed)
+    workbench.run_inline(run.id)
+    return run.id
+
+
+def figures_of(text: str) -> dict[str, Any]:
+    packed = re.search(r'id="wb-figures">([^<]*)<', text)
+    assert packed is not None
+    return dict(json.loads(gzip.decompress(base64.b64decode(packed[1]))))
+
+
+def test_a_report_holds_all_parts_of_its_run_and_points_nowhere(workbench: Workbench) -> None:
+    run_id = finished(workbench)
+    workbench.note(run_id, HOSTILE)
+    text = report.html(workbench, [run_id])
+    for part in (
+        "What the paper claims",
+        "Figures",
+        "Settings",
+        "Run it again",
+        "Where it ran",
+        "About this paper",
+    ):
+        assert part in text
+    assert "workbench run fixture --preset smoke --seed 3" in text
+    assert "<img src=x" not in text
+    outside = re.findall(r'(?:src|href)="(?!data:|https://arxiv\.org|https://github\.com)([^"]*)"', text)
+    assert not outside
+    assert not re.findall(r"url\((?!['\"]?data:)[^)]*\)", text.partition("</style>")[0])
+    drawn = figures_of(text)
+    assert drawn
+    assert set(drawn) == set(re.findall(r'data-figure="([^"]*)"', text))
+    assert len(text) < 5_000_000
+
+
+def test_strangers_are_not_told_where_it_ran(workbench: Workbench) -> None:
+    run_id = finished(workbench)
+    workbench.note(run_id, "a private word")
+    text = report.html(workbench, [run_id], for_strangers=True)
+    assert "Where it ran" not in text
+    assert "a private word" not in text
+
+
+def test_several_runs_become_a_comparison(workbench: Workbench) -> None:
+    ids = [finished(workbench, seed) for seed in (1, 2)]
+    text = report.html(workbench, ids)
+    assert "2 runs compared" in text
+    assert set(figures_of(text)) == set(re.findall(r'data-figure="([^"]*)"', text))
+    assert "wb/artifact" not in text
+    assert 'href="?' not in text
+    with pytest.raises(UsageError, match="2 to 12"):
+        report.html(workbench, [])
+
+
+def test_a_folder_gets_a_file_for_each_run(workbench: Workbench, tmp_path: Path) -> None:
+    ids = [finished(workbench, seed) for seed in (1, 2)]
+    written = report.write(workbench, ids, tmp_path)
+    assert [path.name for path in written] == [f"{run_id}.html" for run_id in ids]
+    assert all(path.read_text("utf-8").startswith("<!doctype html>") for path in written)
+
+
+def test_words_on_a_paper_cannot_bring_markup_of_their_own() -> None:
+    made = prose(f"## Idea\n\n{HOSTILE} and $x_1 < \\text{{{HOSTILE}}}$ and `$5`")
+    assert "<img" not in made
+    assert "<h3>Idea</h3>" in made
+    assert "<math" in made
+    assert "<code>$5</code>" in made
+
+
+def test_a_formula_that_is_not_understood_stays_readable() -> None:
+    assert "<mfrac>" in formula(r"\frac{a}{b}")
+    assert formula(r"\frac{a") == "<code>\\frac{a</code>"
