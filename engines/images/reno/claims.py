@@ -43,6 +43,8 @@ def check(
         )
     if WARM in found and WARM in by_name:
         yield _warm(found[WARM], by_name[WARM])
+        fair = by_name[WARM]
+        yield _at_equal_time("time_warm_reward", found[WARM].reward, fair, fair.final.reward)
     if FREE in found:
         yield _norm(reno, found[FREE], d)
     alone = {name: final for name, final in found.items() if name.startswith("ReNO without ")}
