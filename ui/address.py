@@ -48,7 +48,7 @@ def parse(search: str) -> Target:
             source=given.get("from", "").lower(),
             filled=_unpack(given.get("values", "")),
         )
-    return Target("library" if given.get("view") == "library" else "home")
+    return Target("library" if given.get("view") in ("library", "claims") else "home")
 
 
 def query(**parts: str) -> str:

@@ -84,7 +84,8 @@ def _hello(count: int) -> str:
     return (
         '<header class="wb-hello"><h1>Papers that run</h1>'
         f"<p>{papers} you can watch working: each method beside its baselines, live, on this machine.</p>"
-        "<p>Open a paper and press Run. The defaults need no GPU and no download, and every run is kept in the Library.</p></header>"
+        "<p>Open a paper and press Run. The defaults need no GPU and no download, and every run is kept in the Library. "
+        'What became of the papers\' claims stands on the <a data-wb href="?view=claims">claims board</a>.</p></header>'
     )
 
 

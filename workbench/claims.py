@@ -34,7 +34,9 @@ class ClaimSummary:
 
     @property
     def verdict(self) -> str:
-        """In words: "holds", "does not hold", "holds in 2 of 3", "not decided"."""
+        """In words: "holds", "does not hold", "holds in 2 of 3", "not decided", "not run"."""
+        if self.runs == 0:
+            return "not run"
         if self.decided == 0:
             return "not decided"
         if self.held == self.decided:
@@ -114,24 +116,26 @@ def reproduction_document(result: Reproduction) -> Document:
     """The JSON of `workbench reproduce --json`."""
     return {
         "runs": [run_object(run) for run in result.runs],
-        "claims": [
-            {
-                "engine": summary.engine,
-                "key": summary.claim.key,
-                "statement": summary.claim.statement,
-                "measured": plain(summary.mean),
-                "spread": plain(summary.spread),
-                "baseline": plain(summary.baseline),
-                "unit": summary.claim.unit,
-                "paper": summary.claim.paper,
-                "held": summary.held,
-                "decided": summary.decided,
-                "runs": summary.runs,
-                "verdict": summary.verdict,
-                "details": list(summary.details),
-            }
-            for summary in result.claims
-        ],
+        "claims": [claim_object(summary) for summary in result.claims],
+    }
+
+
+def claim_object(summary: ClaimSummary) -> Document:
+    """One claim over all seeds as plain JSON."""
+    return {
+        "engine": summary.engine,
+        "key": summary.claim.key,
+        "statement": summary.claim.statement,
+        "measured": plain(summary.mean),
+        "spread": plain(summary.spread),
+        "baseline": plain(summary.baseline),
+        "unit": summary.claim.unit,
+        "paper": summary.claim.paper,
+        "held": summary.held,
+        "decided": summary.decided,
+        "runs": summary.runs,
+        "verdict": summary.verdict,
+        "details": list(summary.details),
     }
 
 

@@ -22,6 +22,7 @@ SHELL = """
       <select class="wb-input" data-lib="status" aria-label="Status"><option value="">Any status</option></select>
       <select class="wb-input" data-lib="tag" aria-label="Tag"><option value="">Any tag</option></select>
       <label class="wb-secondary wb-lib-import"><input type="file" accept=".zip,.png" data-lib="file"><span>Import a bundle or a PNG</span></label>
+      <a class="wb-secondary" data-wb href="?view=claims">Claims board</a>
     </div>
     <p class="wb-lib-notice" role="status" aria-live="polite" hidden></p>
     <div class="wb-lib-selected" hidden><span data-lib="count"></span>
@@ -32,6 +33,7 @@ SHELL = """
     <div class="wb-lib-rows" data-lib="rows"><div class="wb-empty">Reading the runs.</div></div>
   </div>
   <div class="wb-lib-compare" hidden></div>
+  <div class="wb-lib-board" hidden></div>
   <dialog class="wb-dialog"></dialog>
 </div>
 """

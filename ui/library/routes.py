@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from storage import import_bundle
 from ui.address import pack, query
-from ui.library import compare, listing
+from ui.library import board, compare, listing
 from ui.visitors import House
 from workbench import pngforms, pngmetadata, pngrecord
 from workbench.access import Access
@@ -49,6 +49,12 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
         ids = [part for part in request.query_params.get("ids", "").split(",") if part]
         return await _reply(compare.answer, workbench, ids)
 
+    async def claims(request: Request) -> Response:
+        return await _reply(board.answer, workbench, house.access.is_guest(house.viewer(request)))
+
+    async def claims_json(request: Request) -> Response:
+        return await _reply(board.document, workbench, house.access.is_guest(house.viewer(request)))
+
     async def change(request: Request) -> Response:
         asked = await _body(request)
         if isinstance(asked, Response):
@@ -77,6 +83,8 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
     return [
         Route("/wb/library/runs", runs),
         Route("/wb/library/compare", compared),
+        Route("/wb/library/claims", claims),
+        Route("/wb/library/claims.json", claims_json),
         Route("/wb/library/import", bring, methods=["POST"]),
         Route("/wb/library/{what}", change, methods=["POST"]),
         Route("/wb/export/{name}", exported),

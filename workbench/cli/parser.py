@@ -132,6 +132,11 @@ def _add_doing(command: Callable[..., Parser]) -> None:
     space.add_argument("--folder", default="space", help="push: the built folder (default space)")
     space.add_argument("--private", action="store_true", help="push: make a new Space private")
 
+    claims = command(
+        "claims", "running:claims", "show what the recorded runs say of the papers' claims", has_json=True
+    )
+    claims.add_argument("keys", nargs="*", metavar="KEY", help="engines (default: all)")
+
     command(
         "doctor",
         "inspecting:doctor",

@@ -7,10 +7,11 @@ import sys
 
 from storage import Run, Status
 from workbench.claims import ClaimSummary, Reproduction, reproduce, reproduction_document
+from workbench.claims_board import board, board_document
 from workbench.cli.interruption import Interruption
 from workbench.cli.output import describe_end, engines_print_to_stderr, print_json
 from workbench.cli.progress import ProgressLine
-from workbench.cli.text import number, table
+from workbench.cli.text import number, table, when
 from workbench.documents import run_document
 from workbench.errors import Interrupted, UsageError
 from workbench.runs import Workbench
@@ -97,6 +98,25 @@ def claims_table(claims: list[ClaimSummary]) -> str:
         "claim",
     ]
     return "\n".join([table(header, rows), *(["", *notes] if notes else [])])
+
+
+def claims(arguments: argparse.Namespace) -> int:
+    """Print the claims board: what the runs in the store say of every paper's claims."""
+    with Workbench.open(Settings.from_environment()) as workbench:
+        standings = board(workbench, arguments.keys)
+    if arguments.json:
+        print_json(board_document(standings))
+        return 0
+    print(claims_table([summary for standing in standings for summary in standing.claims]))
+    for standing in standings:
+        print()
+        if not standing.runs:
+            print(f"{standing.engine.key}: not run yet. workbench reproduce {standing.engine.key}")
+            continue
+        how = "" if standing.source == "reproduce" else " (runs of the default preset, not of reproduce)"
+        print(f"{standing.engine.key}: {when(standing.when)}, {'; '.join(standing.machines)}{how}")
+        print("  runs " + " ".join(run.id for run in standing.runs))
+    return 0
 
 
 def _create(workbench: Workbench, arguments: argparse.Namespace) -> Run:

@@ -161,7 +161,7 @@
     if (!document.documentElement.dataset.ready) return !first;
     // On the way to an address the tab that comes into sight is the answer to it, not a new wish of the reader's:
     // a push here would cut off what lies ahead in the history.
-    if (travelling || (location.search.includes("compare=") && search === "?view=library")) return true;
+    if (travelling || (/compare=|view=claims/.test(location.search) && search === "?view=library")) return true;
     show(search, "push");
     return true;
   }

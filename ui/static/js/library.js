@@ -38,12 +38,18 @@
     visible() { return this.element.isConnected && this.element.offsetParent !== null; }
 
     arrive() {
-      const ids = new URLSearchParams(location.search).get("compare");
-      this.comparing = Boolean(ids);
+      const asked = new URLSearchParams(location.search);
+      const ids = asked.get("compare");
+      const onBoard = asked.get("view") === "claims";
+      this.comparing = Boolean(ids) || onBoard;
       this.element.querySelector(".wb-lib-main").hidden = this.comparing;
+      const board = this.element.querySelector(".wb-lib-board");
+      board.hidden = !onBoard;
+      if (onBoard) this.board(board);
       const stage = this.element.querySelector(".wb-lib-compare");
-      stage.hidden = !this.comparing;
-      if (this.comparing) return this.compare(stage, ids);
+      stage.hidden = !ids;
+      if (ids) return this.compare(stage, ids);
+      if (onBoard) return undefined;
       return this.visible() ? this.load() : undefined;
     }
 
@@ -218,6 +224,18 @@
       }
       this.say(`Imported ${answer.ids.length} run${answer.ids.length === 1 ? "" : "s"}.`);
       return this.load();
+    }
+
+    async board(place) {
+      if (!place.innerHTML) place.innerHTML = '<div class="wb-empty">Reading the claims.</div>';
+      const answer = await ask("claims");
+      if (answer.error) {
+        place.innerHTML = '<div class="wb-empty"></div>';
+        place.firstElementChild.textContent = answer.error;
+      } else if (place.dataset.html !== answer.html) {
+        place.innerHTML = answer.html;
+        place.dataset.html = answer.html;
+      }
     }
 
     async compare(stage, ids) {
