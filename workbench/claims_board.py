@@ -54,19 +54,19 @@ def board(workbench: Workbench, keys: Sequence[str] = ()) -> list[Standing]:
 
 def _standing(workbench: Workbench, engine: Engine) -> Standing:
     runs = _finished(workbench, engine)
-    source: Source = ""
-    counting: list[Run] = []
-    settings: tuple[tuple[Source, Mapping[str, Any]], ...] = (
-        ("reproduce", engine.reproduce),
-        ("default", {}),
-    )
-    for source, values in settings:
-        wanted = params_of(engine, values, "default").model_dump(mode="json")
-        counting = _alike([run for run in runs if run.params == wanted])
-        if counting:
-            break
+    source: Source = "reproduce"
+    counting = _made_with(engine, engine.reproduce, runs)
+    if not counting:
+        counting = _made_with(engine, {}, runs)
+        source = "default" if counting else ""
     rows = [workbench.record(run.id).claims() for run in counting]
-    return Standing(engine, source if counting else "", tuple(counting), tuple(summarize(engine, rows)))
+    return Standing(engine, source, tuple(counting), tuple(summarize(engine, rows)))
+
+
+def _made_with(engine: Engine, values: Mapping[str, Any], runs: Sequence[Run]) -> list[Run]:
+    """Those of the runs with these values over the default preset, alike among themselves, one a seed."""
+    wanted = params_of(engine, values, "default").model_dump(mode="json")
+    return _alike([run for run in runs if run.params == wanted])
 
 
 def _finished(workbench: Workbench, engine: Engine) -> list[Run]:

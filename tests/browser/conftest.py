@@ -90,9 +90,13 @@ class Served:
 
     def run(self, *options: str) -> dict[str, Any]:
         """A run of the fixture engine, made by the command line on the server's own home."""
-        command = [*COMMAND, "run", "fixture", "--json", *options]
+        return dict(self.command("run", "fixture", *options)["run"])
+
+    def command(self, *words: str) -> Any:
+        """What a command of the command line answers with --json, on the server's own home."""
+        command = [*COMMAND, *words, "--json"]
         done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=True)
-        return dict(json.loads(done.stdout)["run"])
+        return json.loads(done.stdout)
 
     def stop(self) -> None:
         if self.process is not None:

@@ -54,7 +54,7 @@ def test_stopping_ends_early(workbench: Workbench) -> None:
         ([[row(1.0, False)]], "does not hold", 1.0, None),
         ([[row(math.nan, True)], [row(1.0, True)]], "holds", 1.0, None),
         ([[row(None, None, detail="no GPU")], []], "not decided", None, None),
-        ([], "not decided", None, None),
+        ([], "not run", None, None),
     ],
 )
 def test_verdicts(

@@ -71,6 +71,11 @@ def _paper(standing: Standing, is_guest: bool) -> str:
         if rows
         else '<p class="wb-muted">This paper declares no claims that could be checked.</p>'
     )
+    if rows and not standing.runs:
+        count = len(standing.claims)
+        table = (
+            f"<details><summary>{count} claim{'s' if count != 1 else ''} to check</summary>{table}</details>"
+        )
     return (
         f'<section class="wb-block wb-board-paper" data-paper="{escape(paper.key)}"><div class="wb-block-head">'
         f'<h3><a data-wb href="?engine={escape(paper.key)}">{escape(paper.short)}</a></h3>'

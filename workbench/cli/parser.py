@@ -113,6 +113,11 @@ def _add_doing(command: Callable[..., Parser]) -> None:
         help=f"seeds an engine (default {DEFAULT_SEEDS})",
     )
 
+    claims = command(
+        "claims", "running:claims", "show what the recorded runs say of the papers' claims", has_json=True
+    )
+    claims.add_argument("keys", nargs="*", metavar="KEY", help="engines (default: all)")
+
     space = command(
         "space", "space:space", "build a Space of this workbench, or push it to the Hub", has_json=True
     )
@@ -131,11 +136,6 @@ def _add_doing(command: Callable[..., Parser]) -> None:
     space.add_argument("--oauth", action="store_true", help="let the owner log in with the Hub")
     space.add_argument("--folder", default="space", help="push: the built folder (default space)")
     space.add_argument("--private", action="store_true", help="push: make a new Space private")
-
-    claims = command(
-        "claims", "running:claims", "show what the recorded runs say of the papers' claims", has_json=True
-    )
-    claims.add_argument("keys", nargs="*", metavar="KEY", help="engines (default: all)")
 
     command(
         "doctor",
