@@ -1,6 +1,6 @@
 """The store against trackio and MLflow: 100,000 scalars durable, read back, thinned out; 1,000 runs listed.
 
-    python benchmarks/storage.py [--folder DIR] [--rounds 3]
+    python benchmarks/store.py [--folder DIR] [--rounds 3]
 
 The peers are installed only for this (`pip install trackio mlflow` into an environment of its own, beside the
 dependencies of this project); one that is missing is said to be. Every contender works in a fresh process and a
