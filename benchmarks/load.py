@@ -29,11 +29,12 @@ from typing import Any
 import httpx
 
 from storage import Status
-from ui.app import TICK_S
 from workbench.catalog import Catalog
 from workbench.runs import Workbench
 from workbench.settings import Settings
 
+TICK_S = 0.7
+"""The pace at which a page asks (TICK_MS of ui/static/js/core.js)."""
 COMMAND = [sys.executable, "-c", "import sys; from workbench.cli import main; sys.exit(main())", "serve"]
 EARLIER_RUNS = 300
 POINTS = 400
@@ -157,10 +158,10 @@ async def view(
         if newest() != run:
             since, run = 0, newest()
         if run:
-            body = {"data": [[{"engine": engine, "run": run, "since": since}]]}
-            reply = await tally.timed("follow", http.post("/gradio_api/run/tick", json=body))
+            body = [{"engine": engine, "run": run, "since": since}]
+            reply = await tally.timed("follow", http.post("/wb/follow", json=body))
             if reply is not None and reply.status_code == 200:
-                for message in reply.json()["data"][0]["live"]:
+                for message in reply.json()["live"]:
                     since = message.get("version", since)
         await asyncio.sleep(TICK_S)
 

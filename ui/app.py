@@ -1,4 +1,4 @@
-"""The page: Home, a tab for each family of engines, the Library; its one wire, one ear and one timer."""
+"""The page: Home, a tab for each family of engines, the Library; and the one wire to the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from engines.contract import FAMILIES, Engine
-from ui import api, engine_tab, home, serving, theme, twins
+from ui import api, engine_tab, follow, home, serving, theme, twins
 from ui.address import Target
 from ui.guard import Guard
 from ui.page import Answer, Page, numbered
@@ -23,8 +23,6 @@ from workbench.runs import Workbench
 
 MAX_WAITING = 200
 """Calls of programs that wait for their turn; one more is refused politely."""
-TICK_S = 0.7
-"""Between two looks at the store while something runs."""
 SUN = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.2" stroke-width="1.4"/><path d="M8 2.8a5.2 5.2 0 0 1 0 10.4z"/></svg>'
 
 
@@ -33,10 +31,9 @@ def build(workbench: Workbench, house: House | None = None) -> gr.Blocks:
     house = house or House.own(workbench)
     page = Page(workbench, house.access)
     with gr.Blocks(title="Paper Workbench", analytics_enabled=False, fill_width=True) as blocks:
-        wire, ear = _wire(), _ear()
-        timer = gr.Timer(TICK_S, active=False)
+        wire = _wire()
         tabs, inner = _layout(page, workbench, house.is_demo)
-        _events(page, house.viewer, blocks, wire, ear, timer, tabs, inner)
+        _events(page, house.viewer, blocks, wire, tabs, inner)
         api.build(workbench, house)
     return blocks
 
@@ -116,6 +113,7 @@ def routes(workbench: Workbench, house: House | None = None) -> list[Route]:
     """Our own addresses under wb/: files, artifacts, uploads, and what the Library exports."""
     house = house or House.own(workbench)
     found = serving.routes(workbench, house) + twins.routes(workbench, house)
+    found += follow.routes(Page(workbench, house.access), house)
     if house.login is not None:
         found += house.login.routes()
     if importlib.util.find_spec("ui.library") is not None:
@@ -141,17 +139,6 @@ def _wire() -> gr.HTML:
         head=theme.script_tag(),
         apply_default_css=False,
         elem_id="wb-wire",
-    )
-
-
-def _ear() -> gr.HTML:
-    """What the timer brings."""
-    return gr.HTML(
-        html_template="",
-        js_on_load="window.wb.mountEar(props, watch);",
-        head=theme.script_tag(),
-        apply_default_css=False,
-        elem_id="wb-ear",
     )
 
 
@@ -212,12 +199,10 @@ def _events(
     owner_of: Callable[[Any], str],
     blocks: gr.Blocks,
     wire: gr.HTML,
-    ear: gr.HTML,
-    timer: gr.Timer,
     tabs: gr.Tabs,
     inner: dict[str, gr.Tabs],
 ) -> None:
-    """Four private events: what the reader does, addresses, the first address, and the tick."""
+    """Private events: what the reader does, addresses, the first address (and where runs need one, a request to run in)."""
     private: dict[str, Any] = {
         "api_visibility": "private",
         "show_progress": "hidden",
@@ -225,42 +210,33 @@ def _events(
         "trigger_mode": "multiple",
     }
 
-    def act(event: gr.EventData, request: gr.Request) -> list[Any]:
+    def act(event: gr.EventData, request: gr.Request) -> dict[str, Any]:
         asked = event._data
         answer = page.act(asked, owner_of(request))
-        return [numbered(answer, _id(asked)), _timer(answer)]
+        return numbered(answer, _id(asked))
 
     def go(event: gr.EventData, request: gr.Request) -> list[Any]:
         asked = event._data
         answer = page.go(str(asked.get("search") or ""), owner_of(request))
-        return [numbered(answer, _id(asked)), _timer(answer), *_places(answer, workbench_family(page), inner)]
+        return [numbered(answer, _id(asked)), *_places(answer, workbench_family(page), inner)]
 
     def arrive(search: Any, request: gr.Request) -> list[Any]:
         answer = page.go(search if isinstance(search, str) else "", owner_of(request))
         if answer.place is None or answer.place.kind == "home":
             answer.messages += page.act({"do": "home"}, owner_of(request)).messages
         answer.messages.append({"kind": "arrived"})
-        return [numbered(answer), _timer(answer), *_places(answer, workbench_family(page), inner)]
+        return [numbered(answer), *_places(answer, workbench_family(page), inner)]
 
     def work(event: gr.EventData, request: gr.Request) -> None:
         with api.clear_errors():
             page.work(str(event._data.get("run")), owner_of(request))
 
-    def tick(followed: Any, request: gr.Request) -> list[Any]:
-        answer = page.tick(followed, owner_of(request))
-        return [
-            {**numbered(answer), "live": answer.messages, "active": bool(answer.timer)},
-            _timer(answer, keep=True),
-        ]
-
     places = [tabs, *inner.values()]
-    wire.act(act, None, [wire, timer], **private)
-    wire.go(go, None, [wire, timer, *places], **private)
+    wire.act(act, None, wire, **private)
+    wire.go(go, None, [wire, *places], **private)
     if page.works_in_requests:
         wire.work(work, None, None, **{**private, "queue": True}, concurrency_limit=4)
-    blocks.load(arrive, wire, [wire, timer, *places], js="() => [window.location.search]", **private)
-    following = "() => [window.wb ? window.wb.following() : []]"
-    timer.tick(tick, ear, [ear, timer], js=following, **{**private, "trigger_mode": "once"})
+    blocks.load(arrive, wire, [wire, *places], js="() => [window.location.search]", **private)
 
 
 def workbench_family(page: Page) -> dict[str, str]:
@@ -271,14 +247,6 @@ def workbench_family(page: Page) -> dict[str, str]:
 def _id(asked: Any) -> int:
     found = asked.get("id") if isinstance(asked, dict) else None
     return found if isinstance(found, int) else 0
-
-
-def _timer(answer: Answer, *, keep: bool = False) -> Any:
-    """The timer as the answer wants it; with `keep` a running one is left alone, so that it does not start its
-    interval anew at each tick."""
-    if answer.timer is None or (keep and answer.timer):
-        return gr.skip()
-    return gr.Timer(active=answer.timer)
 
 
 def _places(answer: Answer, families: dict[str, str], inner: dict[str, gr.Tabs]) -> list[Any]:

@@ -1,5 +1,5 @@
 """What the page asks and what it is answered: one handler for what the reader does, one for addresses, one for
-the timer. Each answer is a short list of messages to forms and stages; static/js/core.js hands them on."""
+what goes on. Each answer is a short list of messages to forms and stages; static/js/core.js hands them on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_FOLLOWED = 4
 
 @dataclass
 class Answer:
-    """Messages for the page; whether its timer shall run (None: as it is); where to take the reader."""
+    """Messages for the page; whether anything that it shows goes on (None: it says nothing of that); where to take the reader."""
 
     messages: list[Message] = field(default_factory=list)
     timer: bool | None = None
@@ -135,7 +135,7 @@ class Page:
 
     def follow(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """What is new of a run since the version that the page has."""
-        message = self._patch(str(asked.get("run")), _version(asked.get("since")), owner)
+        message = self._patch(str(asked.get("run")), plain_number(asked.get("since")), owner)
         return Answer([message], timer=not message["over"])
 
     def _patch(self, run_id: str, since: int, viewer: str) -> Message:
@@ -227,12 +227,12 @@ class Page:
         return Answer(messages, place=target)
 
     def tick(self, followed: Any, viewer: str = OWNER) -> Answer:
-        """What is new of the runs that the page shows; the timer stops once all of them are over."""
+        """What is new of the runs that the page shows, and whether any of them goes on."""
         asked = [_mapping(one) for one in followed[:MAX_FOLLOWED]] if isinstance(followed, list) else []
         messages = []
         for one in asked:
             try:
-                messages.append(self._patch(str(one.get("run")), _version(one.get("since")), viewer))
+                messages.append(self._patch(str(one.get("run")), plain_number(one.get("since")), viewer))
             except UnknownRun as error:
                 engine = str(one.get("engine"))
                 notice = f"<p>{escape(str(error))} It was deleted meanwhile.</p>"
@@ -283,7 +283,8 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _version(value: Any) -> int:
+def plain_number(value: Any) -> int:
+    """A version as a page sends it; 0 for whatever else it may have sent."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 

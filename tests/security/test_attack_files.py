@@ -115,7 +115,7 @@ def _members(bundle: bytes) -> list[str]:
 def test_a_faulty_request_is_told_without_its_inside(guest: Callable[..., Any]) -> None:
     """Bodies that no handler expects: the answer is an error, and nothing of where it happened."""
     one = guest()
-    for name in ("start_run", "series", "list_runs", "act", "go", "tick", "export_run"):
+    for name in ("start_run", "series", "list_runs", "act", "go", "export_run"):
         for data in ([], [None] * 4, [{"a": [1] * 50}], [["x"]], [1e308, -1, "\x00", {}], "nonsense"):
             answer = one.http.post(f"/gradio_api/call/{name}", json={"data": data})
             if answer.status_code == 200:
@@ -135,5 +135,5 @@ def test_every_route_of_ours_is_known_to_these_tests(access: Demo) -> None:
     found = {re.sub(r"fonts/.*", "fonts/", route.path) for route in app.routes(access.workbench, house)}
     assert found == {
         "/wb/plotly.min.js", "/wb/icon.svg", "/wb/fonts/", "/wb/page.js", "/wb/artifact/{hash}", "/wb/upload",
-        "/wb/run/{name}", "/wb/runs.json", "/wb/engines.json", "/wb/library/runs", "/wb/library/compare", "/wb/library/import", "/wb/library/{what}", "/wb/export/{name}",
+        "/wb/follow", "/wb/run/{name}", "/wb/runs.json", "/wb/engines.json", "/wb/library/runs", "/wb/library/compare", "/wb/library/import", "/wb/library/{what}", "/wb/export/{name}",
     }  # fmt: skip

@@ -85,17 +85,22 @@ def test_an_id_that_is_none_gets_one_sentence(name: str, guest: Callable[..., An
 def test_private_endpoints_called_by_name_give_no_more_than_the_page(
     demo: Any, guest: Callable[..., Any]
 ) -> None:
-    """act, go, arrive and tick are for the page's script; a program that calls them is a guest like any other."""
+    """act, go, arrive and wb/follow are for the page's script; a program that calls them is a guest like any other."""
     one = guest()
     info = one.http.get("/gradio_api/info").json()
-    assert not {"/act", "/go", "/arrive", "/tick"} & set(info["named_endpoints"])
+    assert not {"/act", "/go", "/arrive", "/work"} & set(info["named_endpoints"])
     for do in ("delete", "annotate", "__init__", "acts", "", None, ["run"]):
         assert json.loads(one.page("act", {"do": do, "run": demo.private}))["data"][0]["do"] == []
     assert one.call("act", {"do": "stop", "run": demo.private})["do"] == [], (
         "without its event it does nothing"
     )
     many = [{"run": demo.private, "since": 0, "engine": "fixture"}] * 5000
-    assert str(one.call("tick", many)).count(demo.private) <= 8
+    assert one.http.post("/wb/follow", json=many).status_code == 400, "larger than any page's question"
+    few = one.http.post("/wb/follow", json=many[:20])
+    assert len(few.json()["live"]) == 4
+    assert "raceback" not in few.text
+    for body in (b"", b"{}", b"[" * 3000, b'["x", null, {"run": {}, "since": "x"}, {"since": 1e999}]'):
+        assert one.http.post("/wb/follow", content=body).status_code in (200, 400)
     assert one.page("act", {"do": "run", "engine": "fixture", "values": {}, "owner": "local"})
     with demo.workbench() as bench:
         assert {row.run.id for row in bench.runs(RunQuery(owner="local")).rows} == {

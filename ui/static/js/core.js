@@ -1,9 +1,10 @@
-/* The page's own wiring: one line to the server (the wire), one ear for what a running run sends, the address,
+/* The page's own wiring: one line to the server (the wire), one look a second at what runs, the address,
    the colour scheme. Nothing here knows an engine; forms and stages register as benches. */
 (() => {
   if (window.wb) return;
   const REPLY_TIMEOUT_MS = 30000;
   const SETTLE_MS = 150;
+  const TICK_MS = 700;
   let travelling = 0;
   const benches = new Map();
   const inbox = new Map();
@@ -110,13 +111,26 @@
     next();
   }
 
-  function mountEar(props, watch) {
-    watch("value", () => {
-      if (!props.value) return;
-      for (const message of props.value.live || []) deliver(message);
-      if (!props.value.active) for (const one of following()) ask("act", { do: "follow", ...one });
-    });
+  /* ---- what goes on: asked for as long as this page shows a run that is not over, and can be seen ---- */
+
+  let listening = false;
+
+  async function listen() {
+    const shown = following();
+    if (listening || !shown.length || document.hidden || !document.documentElement.dataset.ready) return;
+    listening = true;
+    try {
+      const reply = await fetch("wb/follow", { method: "POST", body: JSON.stringify(shown) });
+      const said = reply.ok ? await reply.json() : { live: [] };
+      for (const message of said.live) deliver(message);
+    } catch (lost) {
+      // The server may be back at the next look; what was recorded meanwhile comes then.
+    } finally {
+      listening = false;
+    }
   }
+
+  setInterval(listen, TICK_MS);
 
   /* ---- benches ---- */
 
@@ -127,7 +141,7 @@
     seen.observe(bench.element);
   }
 
-  /* What the timer asks for: the runs that this page shows right now and that are not over. */
+  /* What is asked for: the runs that this page shows right now and that are not over. */
   function following() {
     const found = [];
     for (const bench of benches.values())
@@ -251,7 +265,7 @@
   }
 
   window.wb = {
-    ask, go, notice: pageNotice, following, register, mountWire, mountEar, mountScheme, mountHome, show, keep, short, current,
+    ask, go, notice: pageNotice, following, register, mountWire, mountScheme, mountHome, show, keep, short, current,
     observePlace: (element) => seen.observe(element),
   };
 })();

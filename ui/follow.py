@@ -1,0 +1,111 @@
+"""What a page asks about once a second while something runs: `POST wb/follow`, as light as it can be.
+
+Twenty readers of one run ask twenty times for nearly the same. So this is a route of ours and no Gradio event (whose own work is
+some ten times ours), and what was just made for one reader is sent to the next who has the same version."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+from collections import OrderedDict
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from ui.page import MAX_FOLLOWED, Page, plain_number
+from ui.visitors import House
+
+FRESH_S = 0.5
+"""For so long an answer is good for the next reader: less than the time between two questions of one."""
+KEPT = 64
+MAX_BODY = 4096
+WORTH_PACKING = 1400
+
+Key = tuple[str, int, str, str]
+
+
+class Follower:
+    """Answers, kept for a moment. Safe to share between threads."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._lock = threading.Lock()
+        self._made: OrderedDict[Key, tuple[float, bytes, bool]] = OrderedDict()
+        self._making: dict[Key, threading.Lock] = {}
+
+    def key(self, asked: Any, viewer: str) -> Key:
+        """What makes two questions one: guests see the same of a run that goes on."""
+        one = asked if isinstance(asked, dict) else {}
+        kind = "guest" if self._page.access.is_guest(viewer) else ""
+        return str(one.get("run")), plain_number(one.get("since")), str(one.get("engine")), kind
+
+    def known(self, key: Key) -> tuple[bytes, bool] | None:
+        """The messages of a question that was just answered, and whether its run goes on."""
+        with self._lock:
+            found = self._made.get(key)
+        return (found[1], found[2]) if found and time.monotonic() - found[0] < FRESH_S else None
+
+    def made(self, key: Key, asked: Any, viewer: str) -> tuple[bytes, bool]:
+        """The same, made now; of readers who ask for it at once one makes it, and the others wait for that."""
+        with self._lock:
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            if found := self.known(key):
+                return found
+            answer = self._page.tick([asked], viewer)
+            body = b",".join(
+                json.dumps(message, separators=(",", ":")).encode() for message in answer.messages
+            )
+            goes_on = bool(answer.timer)
+            with self._lock:
+                # How a run ended names what else its reader has, so that is each reader's own.
+                if goes_on or not key[3]:
+                    self._made[key] = time.monotonic(), body, goes_on
+                while len(self._made) > KEPT:
+                    self._made.popitem(last=False)
+                self._making.pop(key, None)
+            return body, goes_on
+
+
+def routes(page: Page, house: House) -> list[Route]:
+    """wb/follow: a list of `{engine, run, since}`, answered by `{live: messages, active: whether anything goes on}`."""
+    follower = Follower(page)
+
+    async def follow(request: Request) -> Response:
+        asked = await _asked(request)
+        if asked is None:
+            return JSONResponse({"error": "The request is not understood."}, 400)
+        viewer = house.viewer(request)
+        parts, active = [], False
+        for one in asked[:MAX_FOLLOWED]:
+            key = follower.key(one, viewer)
+            body, goes_on = follower.known(key) or await run_in_threadpool(follower.made, key, one, viewer)
+            parts.append(body)
+            active = active or goes_on
+        live = b",".join(part for part in parts if part)
+        text = b'{"live":[%b],"active":%b}' % (live, b"true" if active else b"false")
+        headers = {"Cache-Control": "no-store"}
+        if len(text) > WORTH_PACKING and "gzip" in request.headers.get("accept-encoding", ""):
+            text = gzip.compress(text, 1)
+            headers["Content-Encoding"] = "gzip"
+        return Response(text, media_type="application/json", headers=headers)
+
+    return [Route("/wb/follow", follow, methods=["POST"])]
+
+
+async def _asked(request: Request) -> list[Any] | None:
+    data = bytearray()
+    try:
+        async for chunk in request.stream():
+            data += chunk
+            if len(data) > MAX_BODY:
+                return None
+        asked = json.loads(bytes(data))
+    except (ValueError, RecursionError, ClientDisconnect):
+        return None
+    return asked if isinstance(asked, list) else None
