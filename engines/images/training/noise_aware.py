@@ -1,0 +1,276 @@
+"""Stage 12: noise-aware copies of R1 and R2 for the estimates of F at 20 steps (ttsnap.md 6.1).
+
+    python -m engines.images.training.noise_aware trajectories    # F's estimates of every level, scored at the end
+    python -m engines.images.training.noise_aware train --reward r2 --form conditioned
+    python -m engines.images.training.noise_aware evaluate
+    python -m engines.images.training.noise_aware export
+
+Every command goes on where it was stopped: trajectories chunk by chunk, training level by level. The prompts of the
+evaluation are never trained on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from engines.devices import numpy_generator, torch_generator
+from engines.images.choices import F, open_generator
+from engines.images.embedded import GUIDANCE, STEPS, WEIGHTS
+from engines.images.rewards.base import Reward
+from engines.images.rewards.loading import load_reward
+from engines.images.training.loop import load, save
+from engines.images.ttsnap.method.noise_aware import NoiseAware, curriculum, init, step
+from engines.images.world import TASKS, all_captions
+
+LEVELS = 15
+"""Estimates after 1 .. 15 calls are learnt; later ones keep the plain reward, as in the paper."""
+CHUNK = 12
+RATE = 3e-4
+BATCH = 64
+REPLAY = 0.25
+REWARDS = ("r1", "r2")
+
+
+def split(seed: int, training: int, held: int) -> tuple[list[str], list[str]]:
+    """Prompts for training and for evaluation, disjoint, dealt over the tasks in turn; at most a quarter of a task's
+    sentences are held."""
+    rng = numpy_generator(seed, "noise-aware prompts")
+    by_task = {t: [c.text for c in all_captions() if c.task == t] for t in TASKS}
+    for texts in by_task.values():
+        rng.shuffle(texts)
+    room = {t: len(texts) // 4 for t, texts in by_task.items()}
+    kept: list[str] = []
+    while len(kept) < held:
+        task = (
+            TASKS[len(kept) % len(TASKS)]
+            if room[TASKS[len(kept) % len(TASKS)]]
+            else max(room, key=room.__getitem__)
+        )
+        kept.append(by_task[task].pop())
+        room[task] -= 1
+    taught: list[str] = []
+    turn = 0
+    while len(taught) < training:
+        task = TASKS[turn % len(TASKS)]
+        turn += 1
+        if by_task[task]:
+            taught.append(by_task[task].pop())
+    return taught, kept
+
+
+@torch.no_grad()
+def draw(prompts: list[str], seeds: int, name: str, seed: int) -> dict[str, np.ndarray]:
+    """All trajectories of some prompts: `pictures` uint8 [P, S, LEVELS + 1, 3, 64, 64] (the last is the finished
+    picture), `r1` and `r2` [P, S, LEVELS + 1] of the plain rewards."""
+    generator = open_generator(F, "cpu")
+    rewards = {k: load_reward(k) for k in REWARDS}
+    conditioning = generator.encode(prompts, guided=True)
+    rows = torch.arange(len(prompts)).repeat_interleave(seeds)
+    noise = torch.randn(
+        (len(rows), *generator.noise_shape), generator=torch_generator(seed, "trajectories", name)
+    )
+    state = generator.start(noise, conditioning.take(rows), steps=STEPS, guidance=GUIDANCE)
+    features = {k: r.encode(prompts).take(rows) for k, r in rewards.items()}
+    pictures: list[torch.Tensor] = []
+    scores: dict[str, list[torch.Tensor]] = {k: [] for k in REWARDS}
+    while not state.is_done:
+        state = generator.advance(state)
+        if state.index <= LEVELS or state.is_done:
+            shown = (generator.decode(state.clean) * 255).round()
+            for k, reward in rewards.items():
+                scores[k].append(reward.score(shown / 255, features[k]))
+            pictures.append(shown.to(torch.uint8))
+    shape = (len(prompts), seeds)
+    out = {"pictures": torch.stack(pictures, 1).numpy().reshape(*shape, LEVELS + 1, 3, 64, 64)}
+    return out | {k: torch.stack(v, 1).numpy().reshape(*shape, LEVELS + 1) for k, v in scores.items()}
+
+
+def trajectories(args: argparse.Namespace) -> None:
+    """Chunks of prompts into `trajectories/`."""
+    folder = args.folder / "trajectories"
+    folder.mkdir(parents=True, exist_ok=True)
+    taught, kept = split(args.seed, args.prompts, args.held)
+    (folder / "prompts.json").write_text(json.dumps({"training": taught, "held": kept}, indent=1))
+    for name, prompts, seeds in (("held", kept, args.held_seeds), ("training", taught, args.seeds)):
+        for start in range(0, len(prompts), CHUNK):
+            path = folder / f"{name}-{start:04d}.npz"
+            if path.exists():
+                continue
+            part = draw(prompts[start : start + CHUNK], seeds, f"{name}-{start}", args.seed)
+            partial = path.with_suffix(".partial.npz")
+            np.savez(partial, **part)
+            partial.replace(path)
+            say(args.folder, stage=path.name, strict="", final_r2=round(float(part["r2"][..., -1].mean()), 3))
+
+
+def read(folder: Path, name: str) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Prompts and joined arrays of a part."""
+    prompts = json.loads((folder / "trajectories" / "prompts.json").read_text())[name]
+    parts = [
+        np.load(p) for p in sorted((folder / "trajectories").glob(f"{name}-*.npz")) if "partial" not in p.name
+    ]
+    arrays = {k: np.concatenate([p[k] for p in parts]) for k in ("pictures", *REWARDS)}
+    return prompts[: len(arrays["r1"])], arrays
+
+
+def train(args: argparse.Namespace) -> None:
+    """The curriculum for one reward in one form; a checkpoint after each level."""
+    reward = load_reward(args.reward)
+    pupil = NoiseAware(reward, LEVELS, args.form)
+    path = args.folder / f"{args.reward}-{args.form}.pt"
+    finished = LEVELS
+    if path.exists():
+        stored = load(path)
+        pupil.restore(stored["tensors"])
+        finished = stored["finished"]
+        if args.form == "levels":
+            pupil.model.load_state_dict(pupil.weights[finished])
+    prompts, data = read(args.folder, "training")
+    features = reward.encode(prompts)
+    for level in curriculum(LEVELS):
+        if level >= finished:
+            continue
+        loss = one_level(pupil, level, data, features, args)
+        save(path, {"tensors": pupil.tensors(), "finished": level})
+        say(args.folder, stage=f"{args.reward}-{args.form}", level=level, loss=round(loss, 4))
+
+
+def one_level(
+    pupil: NoiseAware, level: int, data: dict[str, np.ndarray], features: Any, args: argparse.Namespace
+) -> float:
+    """`--epochs` passes over all trajectories at one level; in the conditioned form a quarter of each batch repeats
+    levels that were learnt before. Returns the mean loss of the last quarter."""
+    final = torch.from_numpy(data[args.reward][..., -1])
+    number, seeds = final.shape
+    rng = numpy_generator(args.seed, "batches", args.reward, args.form, level)
+    orders = [rng.permutation(number * seeds) for _ in range(args.epochs)]
+    rows = np.concatenate(orders)
+    updates = len(rows) // BATCH
+    state = init(pupil, level, updates=updates, rate=RATE)
+    losses = []
+    for k in range(updates):
+        chosen = rows[k * BATCH : (k + 1) * BATCH]
+        at = np.full(BATCH, level)
+        if args.form == "conditioned" and level < LEVELS - 1:
+            repeated = rng.random(BATCH) < REPLAY
+            at = np.where(repeated, rng.integers(level + 1, LEVELS, BATCH), at)
+        p, s = chosen // seeds, chosen % seeds
+        pictures = torch.from_numpy(data["pictures"][p, s, at]).float() / 255
+        told = torch.from_numpy(at) if args.form == "conditioned" else None
+        state, info = step(state, pictures, features.take(torch.from_numpy(p)), final[p, s], told)
+        losses.append(info["loss"])
+    return float(np.mean(losses[-max(1, len(losses) // 4) :]))
+
+
+@torch.no_grad()
+def predicted(pupil: NoiseAware | Reward, prompts: list[str], data: dict[str, np.ndarray]) -> np.ndarray:
+    """Scores [P, S, LEVELS] of the held estimates."""
+    reward = pupil.reward if isinstance(pupil, NoiseAware) else pupil
+    features = reward.encode(prompts)
+    number, seeds = data["r1"].shape[:2]
+    rows = torch.arange(number).repeat_interleave(seeds)
+    out = []
+    for level in range(LEVELS):
+        pictures = data["pictures"][:, :, level].reshape(-1, 3, 64, 64)
+        parts = []
+        for start in range(0, len(rows), 256):
+            some = slice(start, start + 256)
+            shown = torch.from_numpy(pictures[some]).float() / 255
+            told = features.take(rows[some])
+            parts.append(
+                pupil.score(shown, told, level) if isinstance(pupil, NoiseAware) else pupil.score(shown, told)
+            )
+        out.append(torch.cat(parts).numpy().reshape(number, seeds))
+    return np.stack(out, -1)
+
+
+def correlation(scores: np.ndarray, final: np.ndarray) -> float:
+    """Mean over prompts of Spearman's correlation over seeds; prompts where it is undefined are left out."""
+    from scipy.stats import spearmanr
+
+    values = [
+        float(spearmanr(a, b).statistic)
+        for a, b in zip(scores, final, strict=True)
+        if np.ptp(a) > 0 and np.ptp(b) > 0
+    ]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Alignment per level on held prompts into `figures.json`: plain, a model a level, one conditioned model."""
+    prompts, data = read(args.folder, "held")
+    figures: dict[str, Any] = {"prompts": len(prompts), "seeds": int(data["r1"].shape[1]), "spearman": {}}
+    for name in REWARDS:
+        final = data[name][..., -1]
+        rows: dict[str, list[float]] = {
+            "plain": [round(correlation(data[name][..., s], final), 3) for s in range(LEVELS)]
+        }
+        for form in ("levels", "conditioned"):
+            path = args.folder / f"{name}-{form}.pt"
+            if not path.exists():
+                continue
+            pupil = NoiseAware(load_reward(name), LEVELS, form)
+            pupil.restore(load(path)["tensors"])
+            scores = predicted(pupil, prompts, data)
+            rows[form] = [round(correlation(scores[..., s], final), 3) for s in range(LEVELS)]
+        figures["spearman"][name] = rows
+    (args.folder / "figures.json").write_text(json.dumps(figures, indent=1))
+    print(json.dumps(figures, indent=1))
+
+
+def export(args: argparse.Namespace) -> None:
+    """The conditioned models as fp16 safetensors in the weights folder, with the figures."""
+    from safetensors.torch import save_file
+
+    folder = WEIGHTS / "noise_aware"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in REWARDS:
+        tensors = load(args.folder / f"{name}-conditioned.pt")["tensors"]
+        # the text side of R1 is not trained, so the plain reward's is used
+        own = {
+            k: v
+            for k, v in tensors.items()
+            if not (name == "r1" and k.startswith(("model.text", "model.logit")))
+        }
+        half = {k: v.half().contiguous() for k, v in own.items() if v.is_floating_point()}
+        save_file(
+            half, folder / f"{name}.safetensors", metadata={"levels": str(LEVELS), "form": "conditioned"}
+        )
+    figures = json.loads((args.folder / "figures.json").read_text())
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def say(folder: Path, **values: Any) -> None:
+    """A line of the log, also printed."""
+    line = {"cpu_min": round(time.process_time() / 60, 2), **values, "clock": time.strftime("%H:%M:%S")}
+    with open(folder / "noise-aware.log", "a") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=("trajectories", "train", "evaluate", "export"))
+    parser.add_argument("--folder", type=Path, default=Path("train-images"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--prompts", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--held", type=int, default=48)
+    parser.add_argument("--held-seeds", type=int, default=24)
+    parser.add_argument("--reward", choices=REWARDS, default="r2")
+    parser.add_argument("--form", choices=("levels", "conditioned"), default="conditioned")
+    parser.add_argument("--epochs", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    {"trajectories": trajectories, "train": train, "evaluate": evaluate, "export": export}[args.command](args)
+
+
+if __name__ == "__main__":
+    main()

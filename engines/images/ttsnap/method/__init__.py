@@ -1,0 +1,1 @@
+"""TTSnap: the method."""
