@@ -237,7 +237,7 @@ def export(args: argparse.Namespace) -> None:
         own = {
             k: v
             for k, v in tensors.items()
-            if not (name == "r1" and k.startswith(("model.text", "model.logit")))
+            if not (name == "r1" and k.startswith("model.text_"))
         }
         half = {k: v.half().contiguous() for k, v in own.items() if v.is_floating_point()}
         save_file(

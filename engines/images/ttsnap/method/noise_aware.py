@@ -115,10 +115,13 @@ class NoiseAware(nn.Module):
         self._loaded = None
 
     def _fill(self, state: Mapping[str, torch.Tensor], known: Mapping[str, torch.Tensor]) -> None:
+        untrained = ("text_model.", "text_projection.")  # CLIP's text side: as the reward has it
         for name, value in known.items():
+            if name not in state and name.startswith(untrained):
+                continue
             if name not in state or state[name].shape != value.shape:
                 raise ValueError(f"{name} is missing or of another shape.")
-        self.model.load_state_dict({k: state[k].to(v) for k, v in known.items()})
+        self.model.load_state_dict({k: state.get(k, v).to(v) for k, v in known.items()})
 
 
 def _network(reward: Reward) -> nn.Module:
