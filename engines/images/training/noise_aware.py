@@ -83,7 +83,9 @@ def draw(prompts: list[str], seeds: int, name: str, seed: int) -> dict[str, np.n
     while not state.is_done:
         state = generator.advance(state)
         if state.index <= LEVELS or state.is_done:
-            shown = (generator.decode(state.clean) * 255).round()
+            # four at a time stay in the cache: twice as fast as all at once
+            decoded = torch.cat([generator.decode(part) for part in state.clean.split(4)])
+            shown = (decoded * 255).round()
             for k, reward in rewards.items():
                 scores[k].append(reward.score(shown / 255, features[k]))
             pictures.append(shown.to(torch.uint8))
@@ -99,7 +101,8 @@ def trajectories(args: argparse.Namespace) -> None:
     taught, kept = split(args.seed, args.prompts, args.held)
     (folder / "prompts.json").write_text(json.dumps({"training": taught, "held": kept}, indent=1))
     for name, prompts, seeds in (("held", kept, args.held_seeds), ("training", taught, args.seeds)):
-        for start in range(0, len(prompts), CHUNK):
+        starts = range(0, len(prompts), CHUNK)
+        for start in reversed(starts) if args.backwards else starts:
             path = folder / f"{name}-{start:04d}.npz"
             if path.exists():
                 continue
@@ -111,13 +114,15 @@ def trajectories(args: argparse.Namespace) -> None:
 
 
 def read(folder: Path, name: str) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Prompts and joined arrays of a part."""
-    prompts = json.loads((folder / "trajectories" / "prompts.json").read_text())[name]
-    parts = [
-        np.load(p) for p in sorted((folder / "trajectories").glob(f"{name}-*.npz")) if "partial" not in p.name
-    ]
-    arrays = {k: np.concatenate([p[k] for p in parts]) for k in ("pictures", *REWARDS)}
-    return prompts[: len(arrays["r1"])], arrays
+    """Prompts and joined arrays of the chunks of a part that are there."""
+    known = json.loads((folder / "trajectories" / "prompts.json").read_text())[name]
+    prompts, parts = [], []
+    for start in range(0, len(known), CHUNK):
+        path = folder / "trajectories" / f"{name}-{start:04d}.npz"
+        if path.exists():
+            prompts += known[start : start + CHUNK]
+            parts.append(np.load(path))
+    return prompts, {k: np.concatenate([p[k] for p in parts]) for k in ("pictures", *REWARDS)}
 
 
 def train(args: argparse.Namespace) -> None:
@@ -267,6 +272,9 @@ def main() -> None:
     parser.add_argument("--reward", choices=REWARDS, default="r2")
     parser.add_argument("--form", choices=("levels", "conditioned"), default="conditioned")
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument(
+        "--backwards", action="store_true", help="trajectories from the last chunk: a second process helps"
+    )
     args = parser.parse_args()
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
     {"trajectories": trajectories, "train": train, "evaluate": evaluate, "export": export}[args.command](args)
