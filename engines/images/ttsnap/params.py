@@ -1,0 +1,292 @@
+"""Parameters, presets and cheap checks of the TTSnap experiments. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from engines.contract import Params, Preset, Refusal, Upload, knob
+from engines.images import choices
+from engines.images.ttsnap import lab_file, weights_file
+from engines.images.ttsnap.method.schedule import Prices, Schedule
+
+SHIPPED, PLAIN_ONLY, UPLOADED = "shipped", "none", "upload"
+SEARCH, PRICE, SAMPLER, LAB, TRAIN = (
+    "Search", "What things cost", "Sampler and rewards", "Replay lab", "Training",
+)  # fmt: skip
+RewardName = Literal["r1", "r2", "hpsv2.1", "imagereward", "clip", "pickscore"]
+MODELS = (choices.F, *choices.MANY_STEPS)
+
+
+class TTSnapParams(Params):
+    """What to draw, at what budget, with which cuts, scored by whom."""
+
+    experiment: Literal["search", "train", "replay"] = knob(
+        "search", title="Experiment",
+        help="Search live; train the noise-aware reward; or replay stored rewards under any schedule and budget.",
+        labels={"search": "Search", "train": "Train the reward", "replay": "Replay lab"},
+    )  # fmt: skip
+    prompt: str = knob(
+        "two green triangles", title="Prompt", max_length=400, suggestions=choices.SUGGESTED_PROMPTS,
+        help="What to draw. The embedded model knows circles, squares and triangles in five colours, one to four, and where they stand.",
+    )  # fmt: skip
+    budget: float = knob(
+        200, title="Budget", unit="calls", ge=20, le=4000, demo_max=300,
+        help="Denoising calls that every contender may spend, 20 to 4,000, verifications included at their price; a guided call counts as one.",
+    )  # fmt: skip
+    prune_steps: tuple[int, ...] = knob(
+        (2, 6, 11), title="Prune after step",
+        help="Denoising steps, from 0, rising, before the last; empty is best-of-N. The paper's: 2, 6, 11 (several rewards: 4, 6, 11).",
+    )  # fmt: skip
+    keep: tuple[float, ...] = knob(
+        (0.4, 0.4, 0.5), title="Share kept", help="Of the seeds in the race, one share for each cut, above 0 and at most 1."
+    )  # fmt: skip
+    rewards: tuple[RewardName, ...] = knob(
+        ("r2",), title="Rewards", widget="choices", labels=choices.REWARD_TITLES,
+        help="Who judges. Several are combined by the sum of ranks. R1 and R2 read the embedded world, the others photographs.",
+    )  # fmt: skip
+    bench_prompts: int = knob(
+        5, title="Prompts of the comparison", unit="prompts", ge=0, le=48, demo_max=6,
+        help="Held-out prompts on which all contenders are compared after the search, 0 to 48 (embedded model).",
+    )  # fmt: skip
+
+    noise_aware: Literal["shipped", "upload", "none"] = knob(
+        "shipped", title="Noise-aware reward", advanced=True, group=SEARCH,
+        help="Weights that score estimates: those shipped for embedded-f, your own file, or none (pruning by the plain reward).",
+        labels={"shipped": "Shipped", "upload": "My file", "none": "None"},
+    )  # fmt: skip
+    weights: Upload = knob(
+        "", title="Noise-aware weights", advanced=True, group=SEARCH, widget="file", accept=weights_file.ACCEPT,
+        help="A file that the training experiment wrote; refused where sampler, decoder or reward differ.",
+    )  # fmt: skip
+    combine: Literal["rank", "z"] = knob(
+        "rank", title="Several rewards", advanced=True, group=SEARCH, help="Sum of ranks (the paper's) or of standardised scores.",
+        labels={"rank": "Sum of ranks", "z": "Sum of z-scores"},
+    )  # fmt: skip
+    adaptive: bool = knob(
+        False, title="Adaptive cut", advanced=True, group=SEARCH,
+        help="Also drop seeds whose prediction can no longer win; saves calls, one reward only, not in the paper.",
+    )  # fmt: skip
+    z: float = knob(
+        2.0, title="Margin of the adaptive cut", unit="residual standard deviations", ge=0, le=5, step=0.1, advanced=True,
+        group=SEARCH, help="How unlikely a comeback must be, 0 to 5.",
+    )  # fmt: skip
+    pool: int = knob(
+        40, title="Seeds a prompt in the comparison", unit="seeds", ge=4, le=200, demo_max=48, advanced=True, group=SEARCH,
+        help="Pool from which contenders draw, 4 to 200; the live search takes as many as its budget buys.",
+    )  # fmt: skip
+    draws: int = knob(
+        40, title="Draws", ge=1, le=200, advanced=True, group=SEARCH,
+        help="Random choices of seeds from the pool behind each point of reward against budget, 1 to 200.",
+    )  # fmt: skip
+
+    accounting: Literal["strict", "official"] = knob(
+        "strict", title="Accounting", advanced=True, group=PRICE,
+        help="Strict counts s + 1 calls up to step s; official follows the authors' code, which forgets one call of every seed.",
+        labels={"strict": "Strict", "official": "Official"},
+    )  # fmt: skip
+    verify_price: float = knob(
+        0.12, title="Price of a verification", unit="calls", ge=0, le=20, step=0.01, advanced=True, group=PRICE,
+        help="Decode and reward, 0 to 20. FLUX: 1.2 of 9.9 TFLOPs. The small decoder here costs about 2.5 calls in time: see the table.",
+    )  # fmt: skip
+
+    model: str = knob(
+        choices.F, title="Model", own_machine_only=True, min_length=1, max_length=300, advanced=True, group=SAMPLER, suggestions=MODELS,
+        help="embedded-f, a published many-step model by name, a folder in diffusers' format, or a hub id.",
+    )  # fmt: skip
+    steps: int = knob(
+        20, title="Denoising steps", unit="calls", ge=4, le=50, advanced=True, group=SAMPLER, help="T, 4 to 50."
+    )  # fmt: skip
+    guidance: float = knob(
+        3.0, title="Guidance", ge=1, le=20, step=0.5, advanced=True, group=SAMPLER, help="1 (none) to 20; 3 for embedded-f."
+    )  # fmt: skip
+    at_once: int = knob(
+        0, title="Seeds at once", ge=0, le=256, advanced=True, group=SAMPLER,
+        help="Seeds in one call of the network, 0 to 256; 0 takes all.",
+    )  # fmt: skip
+
+    table: Upload = knob(
+        "", title="Stored rewards", advanced=True, group=LAB, widget="file", accept=lab_file.ACCEPT,
+        help="npz or safetensors: final [prompt, seed] and scores [prompt, seed, step]; any run of Search gives one. Empty: a small pool is drawn.",
+    )  # fmt: skip
+    tries: int = knob(
+        160, title="Schedules tried", ge=0, le=2000, advanced=True, group=LAB,
+        help="Random schedules judged on half of the prompts; the best is tested on the other half. 0 to 2,000.",
+    )  # fmt: skip
+
+    form: Literal["conditioned", "levels"] = knob(
+        "conditioned", title="Form", advanced=True, group=TRAIN,
+        help="One model that is told the level (ours), or a checkpoint a level (the paper's).",
+        labels={"conditioned": "One model", "levels": "One a level"},
+    )  # fmt: skip
+    train_levels: int = knob(
+        15, title="Levels", unit="steps", ge=1, le=49, advanced=True, group=TRAIN,
+        help="Estimates of steps 0 .. levels - 1 are learnt, 1 to 49; later steps keep the plain reward.",
+    )  # fmt: skip
+    train_prompts: int = knob(
+        40, title="Training prompts", ge=2, le=400, demo_max=40, advanced=True, group=TRAIN, help="Drawn from the embedded world, 2 to 400."
+    )  # fmt: skip
+    train_seeds: int = knob(
+        6, title="Seeds a training prompt", ge=2, le=64, demo_max=8, advanced=True, group=TRAIN, help="2 to 64."
+    )  # fmt: skip
+    held_prompts: int = knob(
+        8, title="Held-out prompts", ge=2, le=48, demo_max=8, advanced=True, group=TRAIN,
+        help="Prompts never trained on that alignment is measured on, 2 to 48 with sixteen seeds each.",
+    )  # fmt: skip
+    order: Literal["clean-to-noisy", "reverse", "mixed"] = knob(
+        "clean-to-noisy", title="Order of levels", advanced=True, group=TRAIN,
+        help="The paper's curriculum goes from clean to noisy; the others are ablations.",
+        labels={"clean-to-noisy": "Clean to noisy", "reverse": "Noisy to clean", "mixed": "Shuffled"},
+    )  # fmt: skip
+    epochs: int = knob(1, title="Epochs a level", ge=1, le=5, advanced=True, group=TRAIN, help="1 to 5.")
+    batch: int = knob(32, title="Batch", unit="estimates", ge=2, le=256, advanced=True, group=TRAIN, help="2 to 256; the paper's is 100.")
+    rate: float = knob(
+        3e-4, title="Learning rate", gt=0, le=1e-2, log=True, advanced=True, group=TRAIN,
+        help="Above 0, at most .01. The small R2 needs about 100 times the paper's 3e-6.",
+    )  # fmt: skip
+    least: float = knob(
+        0.5, title="Decay inside a level", ge=0, le=1, step=0.05, advanced=True, group=TRAIN, help="Share of the rate at the end, 0 to 1."
+    )  # fmt: skip
+    replay: float = knob(
+        0.25, title="Replay", ge=0, le=0.9, step=0.05, advanced=True, group=TRAIN,
+        help="Share of a batch from levels learnt before, 0 to .9; one model only.",
+    )  # fmt: skip
+    pair_loss: float = knob(
+        0.0, title="Pair loss", ge=0, le=1, step=0.05, advanced=True, group=TRAIN,
+        help="Weight of the authors' optional ranking loss over two seeds of one prompt, 0 to 1.",
+    )  # fmt: skip
+    pair_tau: float = knob(
+        0.5, title="Temperature of pairs", ge=0.05, le=1, step=0.05, advanced=True, group=TRAIN, help=".05 to 1."
+    )  # fmt: skip
+
+    @model_validator(mode="after")
+    def _combinations(self) -> TTSnapParams:
+        choices.check_model(self.model, "model", MODELS)
+        self._check_schedule()
+        if not self.rewards:
+            raise Refusal("rewards", "rewards must name at least one reward.")
+        if len(set(self.rewards)) != len(self.rewards):
+            raise Refusal("rewards", "rewards must name each reward once.")
+        if self.experiment != "replay" or not self.table:
+            choices.check_rewards(self.rewards, self.model, "rewards")
+        if self.experiment == "search":
+            choices.check_prompt(self.prompt, self.model, "prompt")
+            self._check_noise_aware()
+        if self.adaptive and len(self.rewards) > 1:
+            raise Refusal("adaptive", "adaptive cuts need one reward; got several. Turn it off, or name one reward.")
+        if self.experiment == "train":
+            self._check_training()
+        return self
+
+    def _check_schedule(self) -> None:
+        if len(self.prune_steps) != len(self.keep):
+            raise Refusal(
+                "keep",
+                f"keep must hold one share for each prune step; got {len(self.keep)} shares for {len(self.prune_steps)} "
+                "steps.",
+            )
+        wrong = [share for share in self.keep if not 0 < share <= 1]
+        if wrong:
+            raise Refusal("keep", f"keep must hold shares above 0 and at most 1; got {wrong[0]:g}.")
+        try:
+            self.schedule.check(self.steps)
+        except ValueError as error:
+            raise Refusal(
+                "prune_steps",
+                f"prune_steps must rise, from 0 on and below {self.steps - 1} (the last of {self.steps} steps); got "
+                f"{', '.join(map(str, self.prune_steps))}.",
+            ) from error
+
+    def _check_noise_aware(self) -> None:
+        if self.noise_aware == UPLOADED and not self.weights:
+            raise Refusal("weights", "weights must hold a file when noise_aware is upload. Upload one, or choose shipped.")
+        if self.noise_aware == SHIPPED and self.shipped_misfit and choices.is_embedded(self.model):
+            raise Refusal(
+                "noise_aware",
+                f"noise_aware: the shipped weights were trained for embedded-f with 20 steps and guidance 3; got "
+                f"{self.shipped_misfit}. Set noise_aware to none, or train your own (experiment train).",
+            )
+
+    def _check_training(self) -> None:
+        if not choices.is_embedded(self.model):
+            raise Refusal(
+                "model",
+                f"model must be {choices.F} for training here; got {self.model[:80]!r}. For full-size models see about.md.",
+            )
+        if len(self.rewards) > 1:
+            raise Refusal("rewards", "rewards must name one reward in training; train them one after the other.")
+        if self.train_levels > self.steps - 1:
+            raise Refusal(
+                "train_levels", f"train_levels must be at most {self.steps - 1} for {self.steps} steps; got {self.train_levels}."
+            )
+        if self.train_prompts * self.train_seeds < self.batch:
+            raise Refusal(
+                "batch",
+                f"batch must be at most {self.train_prompts * self.train_seeds}, the number of trajectories; got {self.batch}.",
+            )
+        if self.form == "levels" and self.order != "clean-to-noisy":
+            raise Refusal("order", f"order must be clean-to-noisy for one model a level; got {self.order}.")
+
+    @property
+    def schedule(self) -> Schedule:
+        """The cuts."""
+        return Schedule(self.prune_steps, self.keep)
+
+    @property
+    def prices(self) -> Prices:
+        """Costs in calls."""
+        return Prices(1.0, self.verify_price, self.steps, self.accounting)
+
+    @property
+    def is_world(self) -> bool:
+        """Whether pictures are scenes that the exact checker reads."""
+        return choices.is_embedded(self.model)
+
+    @property
+    def shipped_misfit(self) -> str:
+        """What differs from the sampler that the shipped weights know, empty if nothing."""
+        found = [
+            f"{name} {value}"
+            for name, value, wanted in (
+                ("model", self.model, choices.F), ("steps", self.steps, 20), ("guidance", f"{self.guidance:g}", "3")
+            )
+            if value != wanted
+        ]  # fmt: skip
+        return ", ".join(found)
+
+
+def check(params: TTSnapParams, inputs: Mapping[str, Path]) -> None:
+    """Cheap checks before a run is recorded: the headers of uploaded files."""
+    if "weights" in inputs and params.noise_aware == UPLOADED:
+        about = weights_file.read_about(inputs["weights"])
+        weights_file.check_settings(about, params.model, params.steps, params.guidance, params.rewards)
+    if "table" in inputs and params.experiment == "replay":
+        lab_file.check_header(inputs["table"])
+
+
+PRESETS = {
+    "smoke": Preset(
+        "Smoke", "A small search with everything once.",
+        {"budget": 30, "steps": 6, "prune_steps": (1, 3), "keep": (0.5, 0.5), "bench_prompts": 1, "pool": 6, "draws": 4,
+         "noise_aware": "none"},
+    ),
+    "default": Preset("Search", "Thirty-two seeds race for one picture, then all contenders meet on held-out prompts.", {}),
+    "several": Preset(
+        "Two rewards", "R1 and R2 by the sum of their ranks, with the paper's schedule for several rewards.",
+        {"rewards": ("r1", "r2"), "prune_steps": (4, 6, 11), "keep": (0.4, 0.5, 0.6)},
+    ),
+    "train": Preset("Train the reward", "Learn to read half-drawn pictures, level by level; about a minute and a half.",
+                    {"experiment": "train"}),
+    "replay": Preset("Replay lab", "Any schedule and budget on stored rewards, and a search for a better schedule.",
+                     {"experiment": "replay", "bench_prompts": 6}),
+    "paper": Preset(
+        "Paper's scale", "FLUX.1-dev, 20 steps, with HPSv2.1; one GPU of 40 GB. Noise-aware weights are yours to bring.",
+        {"model": "flux-dev", "guidance": 3.5, "rewards": ("hpsv2.1",), "noise_aware": "none", "bench_prompts": 0, "at_once": 4,
+         "prompt": "a red dog left of a green cat"},
+    ),
+}  # fmt: skip
+
+REPRODUCE = {"bench_prompts": 12, "pool": 64}
