@@ -44,6 +44,11 @@ class Lab:
             raise KeyError(f"step {step} is not stored; there are {known}.")
         return self.scores[scorer][..., self.levels.index(step)]
 
+    def first(self, number: int) -> Lab:
+        """The first `number` seeds of every prompt."""
+        scores = {k: v[:, :, :number] for k, v in self.scores.items()}
+        return replace(self, final=self.final[..., :number], scores=scores)
+
     def take(self, rows: Sequence[int] | NDArray[Any]) -> Lab:
         """Some of the prompts."""
         at = np.asarray(rows)

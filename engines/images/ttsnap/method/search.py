@@ -91,6 +91,17 @@ def advance_to(generator: Generator, sampling: Sampling, step: int, at_once: int
     return sampling
 
 
+def call(race: Race, generator: Generator, at_once: int = 0) -> Race:
+    """One denoising call for every seed in the race, for those who want to watch a stage; `step` makes what is left."""
+    sampling = advance_to(generator, race.sampling, race.sampling.index, at_once)
+    return replace(race, sampling=sampling, calls=race.calls + len(race.seeds))
+
+
+def next_cut(race: Race, schedule: Schedule) -> int:
+    """The denoising step (0-indexed) at which the stage under way ends."""
+    return race.sampling.steps - 1 if race.stage >= len(schedule.steps) else schedule.steps[race.stage]
+
+
 @torch.no_grad()
 def decode(
     generator: Generator, latents: torch.Tensor, at_once: int = DECODE_AT_ONCE, *, tiny: bool = False
@@ -117,8 +128,7 @@ def step(
 
     `residual(step)` turns the adaptive cut on: of those that the schedule keeps only seeds whose prediction can still win
     with `z` residual standard deviations stay (one reward). `rng` makes the cuts random (sanity baseline)."""
-    last = race.stage >= len(schedule.steps)
-    end = race.sampling.steps - 1 if last else schedule.steps[race.stage]
+    last, end = race.stage >= len(schedule.steps), next_cut(race, schedule)
     calls = (end + 1 - race.sampling.index) * len(race.seeds)
     sampling = advance_to(generator, race.sampling, end, at_once)
     assert sampling.clean is not None

@@ -1,0 +1,79 @@
+"""TTSnap live: a search watched, the noise-aware reward trained, and stored rewards replayed.
+
+Events. Series are contenders: "TTSnap" is the method (cuts by the noise-aware reward), "Plain pruning" the same cuts by the
+plain reward, "Best of N", "Fewer steps", "Random pruning", "Oracle pruning"; "TTSnap, adaptive" the adaptive cut.
+
+Search. Scalars: `seeds in the race`, `calls spent`, `best prediction` by denoising step (of whoever runs live);
+`final reward` (step axis = budget; for the prompt itself), `final reward over budgets` and `spread over budgets` (step axis
+= budget; held-out prompts), `Spearman`, `Kendall`, `top quarter` by denoising step (series "Noise-aware", "Plain"),
+`right by the checker` (step = budget), `calls saved`, `time/seconds`.
+Arrays, kept by denoising step: `board` (seed, row, column, colour; uint8), `board scores` (seed x prediction, plain score,
+kept); at the end `predicted and final` (seed x prediction, plain score, final reward, kept), by step; `compute`
+(contender x stage; calls). Pictures: `The race/leader`, `In the race/seed k`, `Winners/<contender>`.
+Tables: `Contenders on this prompt`, `Contenders on held-out prompts`, `Stages`, `Relative increase`,
+`seconds: what a verification costs here`. Files: `table` (npz, for the replay lab). Texts: `what was saved`, `prompts`.
+Training. Scalars: `loss` (step axis = updates; series "level s" folded into "Noise-aware"), `loss of a level` (step = level),
+`Spearman` by denoising step; arrays `alignment while learning` (series x step, kept by updates). File: `weights`.
+Replay. Scalars as the budgets of Search; tables `Schedules found`, `Relative increase`; array `schedules` (tried x calls,
+reward on the choosing half).
+Alerts: pool is small, no noise-aware reward, step 0, official accounting, trained prompt. Claims: `claim_list.CLAIMS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+
+from engines.contract import Context, Engine, Paper, Run
+from engines.events import Event
+from engines.images.ttsnap.claim_list import CLAIMS
+from engines.images.ttsnap.params import PRESETS, REPRODUCE, TTSnapParams, check
+
+PAPER = Paper(
+    key="ttsnap",
+    title="TTSnap: Test-Time Scaling of Diffusion Models via Noise-Aware Pruning",
+    authors=(
+        "Q. Yu", "C. Song", "M. Sun", "Z. Yu", "V. K. Verma", "S. Roy", "S. Negi", "H. Li", "D. Campbell",
+    ),
+    year=2025,
+    family="images",
+    summary="Judge pictures half-drawn, drop the worst early, and spend the saved calls on more seeds.",
+    short="TTSnap",
+    arxiv="2511.22242",
+    code="https://github.com/TerrysLearning/TTSnap",
+)  # fmt: skip
+
+
+def run(params: TTSnapParams, context: Context) -> Run:
+    """The chosen experiment."""
+    yield from _events(params, context)
+
+
+def _events(params: TTSnapParams, context: Context) -> Generator[Event, None, None]:
+    if params.experiment == "train":
+        from engines.images.ttsnap import training
+
+        yield from training.run(params, context)
+    elif params.experiment == "replay":
+        from engines.images.ttsnap import replaying
+
+        yield from replaying.run(params, context)
+    else:
+        from engines.images.ttsnap import searching
+
+        yield from searching.run(params, context)
+
+
+ENGINE = Engine(
+    paper=PAPER,
+    params=TTSnapParams,
+    run=run,
+    claims=CLAIMS,
+    presets=PRESETS,
+    headline=("TTSnap", "final reward"),
+    headline_label="final reward",
+    lower_is_better=False,
+    about=Path(__file__).parent / "about.md",
+    check=check,
+    reproduce=REPRODUCE,
+)

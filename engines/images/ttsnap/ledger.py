@@ -1,0 +1,97 @@
+"""The scores of every seed of a prompt at every level that matters, filled in as seeds come by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.events import Progress
+from engines.images.generators.base import Sampling
+from engines.images.ttsnap.method.replay import Lab
+from engines.images.ttsnap.method.search import advance_to, decode
+from engines.images.ttsnap.opening import AWARE, PLAIN, Models
+
+Floats = NDArray[np.float64]
+Tick = Callable[[], Progress]
+BOARD = 64
+"""Pictures are kept at most so many pixels wide."""
+
+
+class Ledger:
+    """Tables of one prompt for `number` seeds: `scores[scorer]` [R, N, L], `final` [R, N], `watched` [J, N], `right` and
+    `soft` [N] of the exact checker, `pictures` uint8 [N, H, W, 3] of the finished ones. NaN where not known yet."""
+
+    def __init__(self, models: Models, prompt: str, number: int, levels: Sequence[int], total: int) -> None:
+        self.models, self.prompt, self.number = models, prompt, number
+        self.levels, self.total = tuple(sorted({*levels})), total
+        self.features = models.features(prompt)
+        rewards = len(models.rewards)
+        scorers = (PLAIN, AWARE) if models.aware else (PLAIN,)
+        self.scores = {s: np.full((rewards, number, len(self.levels)), np.nan) for s in scorers}
+        self.final = np.full((rewards, number), np.nan)
+        self.watched = np.full((len(models.judges), number), np.nan)
+        self.right, self.soft = np.full(number, np.nan), np.full(number, np.nan)
+        self.pictures: dict[int, NDArray[np.uint8]] = {}
+
+    def judge(self, pictures: torch.Tensor, seeds: NDArray[np.int64], step: int) -> Floats:
+        """Score estimates of a step, write them down, and answer the scores [R, N] that a search goes by."""
+        plain = self.models.plain(pictures, self.features)
+        if step == self.total - 1:
+            self._finish(pictures, seeds, plain)
+            return plain
+        aware = self.models.by_aware(pictures, self.features, step) if self.models.aware else plain
+        if step in self.levels:
+            at = self.levels.index(step)
+            self.scores[PLAIN][:, seeds, at] = plain
+            if AWARE in self.scores:
+                self.scores[AWARE][:, seeds, at] = aware
+        return aware
+
+    def _finish(self, pictures: torch.Tensor, seeds: NDArray[np.int64], plain: Floats) -> None:
+        self.final[:, seeds] = plain
+        self.watched[:, seeds] = self.models.watched(pictures, self.features)
+        self.right[seeds], self.soft[seeds] = self.models.strict(pictures, self.prompt)
+        for seed, pixels in zip(seeds, small(pictures), strict=True):
+            self.pictures[int(seed)] = pixels
+
+    def follow(self, sampling: Sampling, seeds: NDArray[np.int64], tick: Tick) -> Generator[Progress, None, None]:
+        """Bring a batch, fresh or set aside, to its end, scoring it at every level on the way."""
+        at_once = self.models.params.at_once
+        while not sampling.is_done:
+            sampling = advance_to(self.models.generator, sampling, sampling.index, at_once)
+            done = sampling.index - 1
+            if done in self.levels or sampling.is_done:
+                assert sampling.clean is not None
+                yield tick()
+                self.judge(decode(self.models.generator, sampling.clean), seeds, done)
+            yield tick()
+
+    def lab(self) -> Lab:
+        """This prompt alone as a lab."""
+        scores = {k: v[:, None] for k, v in self.scores.items()}
+        return Lab(self.final[:, None], scores, self.levels, self.total, self.models.names, (self.prompt,))
+
+
+def small(pictures: torch.Tensor) -> NDArray[np.uint8]:
+    """Pictures [N, 3, H, W] in 0..1 as uint8 [N, h, w, 3], at most 64 wide."""
+    width = pictures.shape[-1]
+    if width > BOARD:
+        pictures = torch.nn.functional.interpolate(pictures, size=(BOARD, BOARD), mode="area")
+    return np.ascontiguousarray((pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def joined(ledgers: Sequence[Ledger], number: int) -> Lab:
+    """Ledgers of several prompts, the first `number` seeds of each, as one lab."""
+    first = ledgers[0]
+    scores = {k: np.stack([ledger.scores[k][:, :number] for ledger in ledgers], 1) for k in first.scores}
+    final = np.stack([ledger.final[:, :number] for ledger in ledgers], 1)
+    return Lab(final, scores, first.levels, first.total, first.models.names, tuple(x.prompt for x in ledgers))
+
+
+def column(ledgers: Sequence[Ledger], name: str, number: int) -> Any:
+    """`right` or `soft` of several prompts, [P, number]."""
+    return np.stack([getattr(ledger, name)[:number] for ledger in ledgers])

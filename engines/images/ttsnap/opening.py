@@ -1,0 +1,153 @@
+"""Models of a run, opened: generator, rewards, their noise-aware pupils, and the exact checker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from engines.contract import Context, Refusal
+from engines.devices import torch_generator
+from engines.images import choices
+from engines.images.generators.base import Generator
+from engines.images.rewards.base import Features, Reward
+from engines.images.ttsnap import weights_file
+from engines.images.ttsnap.method.noise_aware import NoiseAware
+from engines.images.ttsnap.params import PLAIN_ONLY, SHIPPED, UPLOADED, TTSnapParams
+
+Floats = NDArray[np.float64]
+PLAIN, AWARE = "plain", "noise-aware"
+SCORES_AT_ONCE = 64
+
+
+@dataclass
+class Models:
+    """Everything that a search needs. `aware` is empty where there is no noise-aware reward; `judge` are embedded rewards
+    that were not chosen: they only watch."""
+
+    params: TTSnapParams
+    generator: Generator
+    rewards: Mapping[str, Reward]
+    aware: Mapping[str, NoiseAware] = field(default_factory=dict)
+    judges: Mapping[str, Reward] = field(default_factory=dict)
+    note: str = ""
+    """Why there is no noise-aware reward, if so."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Rewards in use, by title."""
+        return tuple(choices.REWARD_TITLES[name] for name in self.rewards)
+
+    def noise(self, number: int, seed: int, prompt: str) -> torch.Tensor:
+        """Noise of the seeds 0 .. number - 1 of a prompt, unit Gaussian; more seeds leave the first as they are."""
+        shape = self.generator.noise_shape
+        stream = torch_generator(seed, "ttsnap noise", prompt)
+        return torch.stack([torch.randn(shape, generator=stream) for _ in range(number)])
+
+    def conditioning(self, prompt: str, number: int) -> Any:
+        """The prompt, encoded once, for a number of seeds."""
+        guided = self.params.guidance > 1 and type(self.generator).__name__ != "Flux"
+        return self.generator.encode([self.spelled(prompt)], guided=guided).expand(number)
+
+    def spelled(self, prompt: str) -> str:
+        """The prompt as the model writes it."""
+        return choices.plain_prompt(prompt) if self.params.is_world else prompt
+
+    def features(self, prompt: str) -> dict[str, Features]:
+        """The prompt, encoded once for each reward and judge."""
+        both = {**self.rewards, **self.judges}
+        return {name: reward.encode([self.spelled(prompt)]) for name, reward in both.items()}
+
+    @torch.no_grad()
+    def plain(self, pictures: torch.Tensor, features: Mapping[str, Features]) -> Floats:
+        """Scores [R, N] by the plain rewards."""
+        return self._stack(pictures, features, self.rewards, None)
+
+    @torch.no_grad()
+    def by_aware(self, pictures: torch.Tensor, features: Mapping[str, Features], step: int) -> Floats:
+        """Scores [R, N] by the noise-aware rewards at a step; the plain ones where there are none."""
+        return self._stack(pictures, features, self.aware or self.rewards, step)
+
+    @torch.no_grad()
+    def watched(self, pictures: torch.Tensor, features: Mapping[str, Features]) -> Floats:
+        """Scores [J, N] by rewards that were not chosen."""
+        return self._stack(pictures, features, self.judges, None)
+
+    def _stack(
+        self,
+        pictures: torch.Tensor,
+        features: Mapping[str, Features],
+        scorers: Mapping[str, Any],
+        step: int | None,
+    ) -> Floats:
+        rows = []
+        for name, scorer in scorers.items():
+            parts = []
+            for some in pictures.split(SCORES_AT_ONCE):
+                told = features[name].expand(len(some))
+                if isinstance(scorer, NoiseAware):
+                    parts.append(scorer.score(some, told, step if step is not None else scorer.levels))
+                else:
+                    parts.append(scorer.score(some, told))
+            rows.append(torch.cat(parts).double().cpu().numpy())
+        return np.stack(rows) if rows else np.empty((0, len(pictures)))
+
+    def strict(self, pictures: torch.Tensor, prompt: str) -> tuple[Floats, Floats]:
+        """The exact checker on finished pictures of the embedded world: right (0 or 1) and share of demands met, [N]
+        each; NaN for other models."""
+        if not self.params.is_world:
+            nothing = np.full(len(pictures), np.nan)
+            return nothing, nothing
+        from engines.images.world import caption_of, check_many
+
+        caption = caption_of(self.spelled(prompt))
+        right, soft = check_many(pictures.cpu().numpy(), [caption] * len(pictures))
+        return right.astype(np.float64), soft
+
+
+def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -> Models:
+    """Open what the parameters name. Raises Refusal with one sentence."""
+    generator = choices.open_generator(params.model, context.device)
+    rewards = choices.open_rewards(params.rewards, context.device)
+    judges: dict[str, Reward] = {}
+    if params.is_world:
+        judges = choices.open_rewards([n for n in choices.EMBEDDED_REWARDS if n not in params.rewards], context.device)
+    models = Models(params, generator, rewards, judges=judges)
+    if aware:
+        models.aware, models.note = _pupils(params, context.inputs, models)
+    return models
+
+
+def _pupils(
+    params: TTSnapParams, inputs: Mapping[str, Path], models: Models
+) -> tuple[dict[str, NoiseAware], str]:
+    if params.noise_aware == PLAIN_ONLY:
+        return {}, "The noise-aware reward is switched off: cuts follow the plain reward."
+    if params.noise_aware == SHIPPED and not params.is_world:
+        return {}, (
+            f"No noise-aware weights come with {params.model}: cuts follow the plain reward. Upload your own to use them."
+        )
+    paths = {name: weights_file.shipped(name) for name in params.rewards}
+    field = "noise_aware"
+    if params.noise_aware == UPLOADED:
+        paths, field = {params.rewards[0]: inputs[weights_file.FIELD]}, weights_file.FIELD
+    found = {}
+    for name, path in paths.items():
+        if not path.is_file():
+            raise Refusal(
+                "noise_aware",
+                f"noise_aware: no weights come with the package for {choices.REWARD_TITLES[name]}. Choose none, or upload.",
+            )
+        about = weights_file.read_about(path, field)
+        digest = weights_file.fingerprint(
+            models.generator, models.rewards[name], steps=params.steps, guidance=params.guidance
+        )
+        weights_file.check_fingerprint(about, digest, field)
+        found[name] = weights_file.read(path, models.rewards[name], field)
+    return found, ""
+
