@@ -22,12 +22,14 @@ import torch
 
 from engines.devices import numpy_generator, torch_generator
 from engines.images.choices import F, open_generator
-from engines.images.embedded import GUIDANCE, STEPS, WEIGHTS
+from engines.images.embedded import GUIDANCE, STEPS
 from engines.images.rewards.base import Reward
 from engines.images.rewards.loading import load_reward
 from engines.images.training.loop import load, save
+from engines.images.ttsnap import weights_file
+from engines.images.ttsnap.method.metrics import mean_over_prompts, spearman
 from engines.images.ttsnap.method.noise_aware import NoiseAware, curriculum, init, step
-from engines.images.world import TASKS, all_captions
+from engines.images.ttsnap.prompts import split
 
 LEVELS = 15
 """Estimates after 1 .. 15 calls are learnt; later ones keep the plain reward, as in the paper."""
@@ -36,33 +38,6 @@ RATE = 3e-4
 BATCH = 64
 REPLAY = 0.25
 REWARDS = ("r1", "r2")
-
-
-def split(seed: int, training: int, held: int) -> tuple[list[str], list[str]]:
-    """Prompts for training and for evaluation, disjoint, dealt over the tasks in turn; at most a quarter of a task's
-    sentences are held."""
-    rng = numpy_generator(seed, "noise-aware prompts")
-    by_task = {t: [c.text for c in all_captions() if c.task == t] for t in TASKS}
-    for texts in by_task.values():
-        rng.shuffle(texts)
-    room = {t: len(texts) // 4 for t, texts in by_task.items()}
-    kept: list[str] = []
-    while len(kept) < held:
-        task = (
-            TASKS[len(kept) % len(TASKS)]
-            if room[TASKS[len(kept) % len(TASKS)]]
-            else max(room, key=room.__getitem__)
-        )
-        kept.append(by_task[task].pop())
-        room[task] -= 1
-    taught: list[str] = []
-    turn = 0
-    while len(taught) < training:
-        task = TASKS[turn % len(TASKS)]
-        turn += 1
-        if by_task[task]:
-            taught.append(by_task[task].pop())
-    return taught, kept
 
 
 @torch.no_grad()
@@ -196,27 +171,20 @@ def predicted(pupil: NoiseAware | Reward, prompts: list[str], data: dict[str, np
     return np.stack(out, -1)
 
 
-def correlation(scores: np.ndarray, final: np.ndarray) -> float:
-    """Mean over prompts of Spearman's correlation over seeds; prompts where it is undefined are left out."""
-    from scipy.stats import spearmanr
-
-    values = [
-        float(spearmanr(a, b).statistic)
-        for a, b in zip(scores, final, strict=True)
-        if np.ptp(a) > 0 and np.ptp(b) > 0
-    ]
-    return float(np.mean(values)) if values else float("nan")
-
-
 def evaluate(args: argparse.Namespace) -> None:
-    """Alignment per level on held prompts into `figures.json`: plain, a model a level, one conditioned model."""
+    """Alignment per level on held prompts into `figures.json`: plain, a model a level, one conditioned model; and the
+    residual spread that the adaptive cut needs."""
     prompts, data = read(args.folder, "held")
-    figures: dict[str, Any] = {"prompts": len(prompts), "seeds": int(data["r1"].shape[1]), "spearman": {}}
+    figures: dict[str, Any] = {
+        "held": prompts,
+        "seeds": int(data["r1"].shape[1]),
+        "trajectories": int(np.prod(read(args.folder, "training")[1]["r1"].shape[:2])),
+        "spearman": {},
+        "residual": {},
+    }
     for name in REWARDS:
         final = data[name][..., -1]
-        rows: dict[str, list[float]] = {
-            "plain": [round(correlation(data[name][..., s], final), 3) for s in range(LEVELS)]
-        }
+        rows = {"plain": [correlation(data[name][..., s], final) for s in range(LEVELS)]}
         for form in ("levels", "conditioned"):
             path = args.folder / f"{name}-{form}.pt"
             if not path.exists():
@@ -224,32 +192,43 @@ def evaluate(args: argparse.Namespace) -> None:
             pupil = NoiseAware(load_reward(name), LEVELS, form)
             pupil.restore(load(path)["tensors"])
             scores = predicted(pupil, prompts, data)
-            rows[form] = [round(correlation(scores[..., s], final), 3) for s in range(LEVELS)]
+            rows[form] = [correlation(scores[..., s], final) for s in range(LEVELS)]
+            gap = final[..., None] - scores
+            figures["residual"][name] = [
+                round(float(v), 4) for v in (gap - gap.mean(1, keepdims=True)).std((0, 1))
+            ]
         figures["spearman"][name] = rows
     (args.folder / "figures.json").write_text(json.dumps(figures, indent=1))
-    print(json.dumps(figures, indent=1))
+    print(json.dumps(figures["spearman"]))
+
+
+def correlation(scores: np.ndarray, final: np.ndarray) -> float:
+    """Mean over prompts of Spearman's correlation over seeds."""
+    return round(mean_over_prompts(spearman(scores, final)), 3)
 
 
 def export(args: argparse.Namespace) -> None:
-    """The conditioned models as fp16 safetensors in the weights folder, with the figures."""
-    from safetensors.torch import save_file
-
-    folder = WEIGHTS / "noise_aware"
+    """Weights as fp16 safetensors in the weights folder, with the figures: the conditioned models, and of the levels'
+    models those of `--levels`."""
+    folder = weights_file.SHIPPED
     folder.mkdir(parents=True, exist_ok=True)
+    generator = open_generator(F, "cpu")
     for name in REWARDS:
-        tensors = load(args.folder / f"{name}-conditioned.pt")["tensors"]
-        # the text side of R1 is not trained, so the plain reward's is used
-        own = {
-            k: v
-            for k, v in tensors.items()
-            if not (name == "r1" and k.startswith("model.text_"))
-        }
-        half = {k: v.half().contiguous() for k, v in own.items() if v.is_floating_point()}
-        save_file(
-            half, folder / f"{name}.safetensors", metadata={"levels": str(LEVELS), "form": "conditioned"}
+        reward = load_reward(name)
+        about = weights_file.about_of(
+            generator, reward, name=name, model=F, steps=STEPS, guidance=GUIDANCE
         )
-    figures = json.loads((args.folder / "figures.json").read_text())
-    (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
+        for form in ("conditioned", "levels"):
+            path = args.folder / f"{name}-{form}.pt"
+            if not path.exists():
+                continue
+            pupil = NoiseAware(reward, LEVELS, form)
+            pupil.restore(load(path)["tensors"])
+            if form == "levels":
+                pupil.weights = {k: v for k, v in pupil.weights.items() if k in args.levels}
+            suffix = "" if form == "conditioned" else "-levels"
+            weights_file.write(folder / f"{name}{suffix}.safetensors", pupil, about, half=True)
+    (folder / "figures.json").write_text((args.folder / "figures.json").read_text() + "\n")
 
 
 def say(folder: Path, **values: Any) -> None:
@@ -261,6 +240,7 @@ def say(folder: Path, **values: Any) -> None:
 
 
 def main() -> None:
+    """Run a command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=("trajectories", "train", "evaluate", "export"))
     parser.add_argument("--folder", type=Path, default=Path("train-images"))
@@ -272,6 +252,7 @@ def main() -> None:
     parser.add_argument("--reward", choices=REWARDS, default="r2")
     parser.add_argument("--form", choices=("levels", "conditioned"), default="conditioned")
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--levels", type=int, nargs="*", default=[2, 6, 11], help="levels' models to export")
     parser.add_argument(
         "--backwards", action="store_true", help="trajectories from the last chunk: a second process helps"
     )

@@ -151,10 +151,10 @@ def verdicts(
     right = {
         c.name: _at(column(short if c.name == FEWER else whole, "right", c.lab.seeds), done[c.name]) for c in some
     }
-    yield contender_table("Contenders on held-out prompts", params, some, done, right)
+    yield contender_table("Contenders on held-out prompts", some, done, right)
     dear = [replace(c, prices=replace(c.prices, verify=report.VERIFY_HERE)) for c in some]
     paid = outcomes(dear, params.budget, draws=params.draws, seed=context.seed, combine=params.combine)
-    yield contender_table(f"The same with a verification at {report.VERIFY_HERE:g} calls", params, dear, paid, None)
+    yield contender_table(f"The same with a verification at {report.VERIFY_HERE:g} calls", dear, paid, None)
     for name, values in right.items():
         yield Scalar(name, "right by the checker", params.budget, float(values.mean()))
     yield from decide(params, context, some, done, omega, right, measured)
@@ -218,7 +218,7 @@ def omegas(found: Mapping[str, Curve]) -> dict[str, float]:
 
 
 def contender_table(
-    name: str, params: TTSnapParams, some: Sequence[Contender], done: Mapping[str, Outcome], right: Mapping[str, Floats] | None
+    name: str, some: Sequence[Contender], done: Mapping[str, Outcome], right: Mapping[str, Floats] | None
 ) -> Table:
     """Seeds, calls, reward and its spread over draws, and the checker's verdict where known."""
     rows: list[list[str | int | float]] = []

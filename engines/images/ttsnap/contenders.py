@@ -72,9 +72,9 @@ def curves(
     }  # fmt: skip
 
 
-def budgets(budget: float, number: int = 9) -> tuple[float, ...]:
+def budgets(budget: float, low: float = 0.25, high: float = 1.25, number: int = 9) -> tuple[float, ...]:
     """Equally spaced budgets around one: a quarter of it up to five quarters; half of it and it are among them."""
-    return tuple(float(b) for b in np.linspace(0.25, 1.25, number) * budget)
+    return tuple(float(b) for b in np.linspace(low, high, number) * budget)
 
 
 def by_prompt(values: Mapping[str, NDArray[np.float64]], one: str, other: str) -> tuple[float, float]:

@@ -88,7 +88,7 @@ def build(arrays: Mapping[str, np.ndarray], field: str = FIELD) -> Lab:
         if name in ("final", "levels", "total"):
             continue
         table = np.asarray(values, dtype=np.float64)
-        scores["plain" if name == "scores" else name] = table[None] if table.ndim == 3 else table
+        scores["plain" if name == "scores" else name.replace("_", "-")] = table[None] if table.ndim == 3 else table
     for name, table in scores.items():
         if table.ndim != 4 or final.ndim != 3 or table.shape[:3] != final.shape:
             raise Refusal(
