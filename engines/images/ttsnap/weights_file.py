@@ -69,7 +69,7 @@ def write(path: Path, pupil: NoiseAware, about: Mapping[str, Any], *, half: bool
         if not value.is_floating_point() or (key in plain and torch.equal(plain[key], value)):
             continue
         tensors[name] = (value.half() if half else value.float()).contiguous().clone()
-    header = {**about, "form": pupil.form, "levels": pupil.levels}
+    header = {**about, "form": pupil.form, "levels": pupil.levels, "trained": sorted(pupil.weights)}
     save_file(tensors, path, metadata={"format": "pt", "noise_aware": json.dumps(header, sort_keys=True)})
     return path
 
@@ -82,7 +82,7 @@ def read_about(path: Path, field: str = FIELD) -> dict[str, Any]:
             if size > MOST_HEADER:
                 raise ValueError("header")
             about = json.loads(json.loads(file.read(size))["__metadata__"]["noise_aware"])
-        for key in ("model", "steps", "guidance", "reward", "fingerprint", "form", "levels"):
+        for key in ("model", "steps", "guidance", "reward", "fingerprint", "form", "levels", "trained"):
             about[key]
     except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         raise Refusal(
@@ -142,8 +142,7 @@ def read(path: Path, reward: Reward, field: str = FIELD) -> NoiseAware:
         if pupil.form == "conditioned":
             full = {f"model.{k}": v for k, v in plain.items()} | stored
         else:
-            levels = {k.partition(".")[0] for k in stored}
-            full = {f"{level}.{k}": v for level in levels for k, v in plain.items()} | stored
+            full = {f"{level}.{k}": v for level in about["trained"] for k, v in plain.items()} | stored
         pupil.restore(full)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise Refusal(field, f"{field}: {path.name!r} does not fit the reward ({str(error)[:120]}).") from error

@@ -1,0 +1,63 @@
+"""Schedules and what they cost: the figures of ttsnap.md 11."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.images.ttsnap.method.schedule import PAPER_MULTI, PAPER_SINGLE, Prices, Schedule
+
+STRICT = Prices(9.9, 1.2, 20)
+OFFICIAL = Prices(9.9, 1.2, 20, "official")
+
+
+def test_prices_of_the_paper():
+    assert STRICT.best_of_n() == pytest.approx(199.2)
+    assert OFFICIAL.pruned(PAPER_SINGLE) == pytest.approx(51.864)
+    assert STRICT.pruned(PAPER_SINGLE) == pytest.approx(61.764)
+    by_hand = (4 * 9.9 + 1.2) + 0.4 * (2 * 9.9 + 1.2) + 0.2 * (5 * 9.9 + 1.2) + 0.12 * (8 * 9.9 + 1.2)
+    assert OFFICIAL.pruned(PAPER_MULTI) == pytest.approx(by_hand)
+    assert by_hand == pytest.approx(68.988)
+
+
+def test_seeds_that_a_budget_buys():
+    assert int(2000 // STRICT.best_of_n()) == 10
+    assert OFFICIAL.seeds(PAPER_SINGLE, 2000) == 38
+    assert STRICT.seeds(PAPER_SINGLE, 2000) == 32
+    assert OFFICIAL.seeds(PAPER_MULTI, 2000) == 28
+    assert STRICT.seeds(Schedule(), 2000) == 10
+    assert STRICT.seeds(Schedule(), 1) == 1
+
+
+def test_official_accounting_omits_one_call_of_every_seed():
+    assert STRICT.pruned(PAPER_SINGLE) - OFFICIAL.pruned(PAPER_SINGLE) == pytest.approx(9.9)
+    assert STRICT.pruned(Schedule()) == pytest.approx(STRICT.best_of_n())
+    assert OFFICIAL.pruned(Schedule()) == pytest.approx(19 * 9.9 + 1.2)
+
+
+def test_strict_segments_are_the_calls_really_made():
+    assert STRICT.segments(PAPER_SINGLE) == (3, 4, 5, 8)
+    assert sum(STRICT.segments(PAPER_SINGLE)) == 20
+    assert STRICT.spent((32, 13, 5, 2), PAPER_SINGLE) == pytest.approx(
+        (32 * 3 + 13 * 4 + 5 * 5 + 2 * 8) * 9.9 + (32 + 13 + 5 + 2) * 1.2
+    )
+
+
+def test_survivors_round_as_python_does_and_never_to_none():
+    assert PAPER_SINGLE.survivors(32) == (32, 13, 5, 2)
+    assert Schedule((1,), (0.5,)).survivors(5) == (5, 2), "round(2.5) is 2"
+    assert Schedule((1, 2), (0.1, 0.1)).survivors(3) == (3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("steps", "keep"),
+    [((2, 2), (0.5, 0.5)), ((3, 1), (0.5, 0.5)), ((-1,), (0.5,)), ((1,), (0.0,)), ((1,), (1.5,)), ((1, 2), (0.5,))],
+)
+def test_schedules_that_make_no_sense(steps, keep):
+    with pytest.raises(ValueError, match=r"prune steps|shares|share"):
+        Schedule(steps, keep)
+
+
+def test_the_last_step_is_no_place_to_cut():
+    with pytest.raises(ValueError, match="below 19"):
+        Schedule((19,), (0.5,)).check(20)
+    Schedule((18,), (0.5,)).check(20)
