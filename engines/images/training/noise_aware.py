@@ -35,7 +35,7 @@ LEVELS = 15
 """Estimates after 1 .. 15 calls are learnt; later ones keep the plain reward, as in the paper."""
 CHUNK = 12
 RATE = 3e-4
-BATCH = 64
+BATCH = 32
 REPLAY = 0.25
 REWARDS = ("r1", "r2")
 
@@ -215,9 +215,7 @@ def export(args: argparse.Namespace) -> None:
     generator = open_generator(F, "cpu")
     for name in REWARDS:
         reward = load_reward(name)
-        about = weights_file.about_of(
-            generator, reward, name=name, model=F, steps=STEPS, guidance=GUIDANCE
-        )
+        about = weights_file.about_of(generator, reward, name=name, model=F, steps=STEPS, guidance=GUIDANCE)
         for form in ("conditioned", "levels"):
             path = args.folder / f"{name}-{form}.pt"
             if not path.exists():

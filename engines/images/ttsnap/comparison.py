@@ -39,7 +39,15 @@ def fewer_prices(params: TTSnapParams) -> Prices:
 
 
 def finish(
-    params: TTSnapParams, models: Models, prompt: str, number: int, seed: int, levels: Sequence[int], steps: int, tick: Tick, note: str
+    params: TTSnapParams,
+    models: Models,
+    prompt: str,
+    number: int,
+    seed: int,
+    levels: Sequence[int],
+    steps: int,
+    tick: Tick,
+    note: str,
 ) -> Generator[Progress, None, Ledger]:
     """A pool of a prompt, drawn to the end with all levels scored."""
     ledger = Ledger(models, prompt, number, levels, steps)
@@ -61,7 +69,15 @@ def on_prompt(
     few = fewer_prices(params)
     number = few.seeds(Schedule(), params.budget)
     short = yield from finish(
-        params, models, params.prompt, number, context.seed, (), few.total, tick, f"{number} seeds with {few.total} steps"
+        params,
+        models,
+        params.prompt,
+        number,
+        context.seed,
+        (),
+        few.total,
+        tick,
+        f"{number} seeds with {few.total} steps",
     )
     rows = []
     for c in contenders(ledger.lab(), params.schedule, params.prices, (short.lab(), few)):
@@ -97,7 +113,10 @@ def compute_table(params: TTSnapParams, ledger: Ledger) -> Event:
     check = [n * params.verify_price for n in counts]
     marks = (*params.schedule.steps, params.steps - 1)
     stages = tuple(f"to step {mark}" for mark in marks)
-    axes = (Axis("what", ("all seeds to the end", "seeds in the race", "verification")), Axis("stage", stages))
+    axes = (
+        Axis("what", ("all seeds to the end", "seeds in the race", "verification")),
+        Axis("stage", stages),
+    )
     return Array("compute", 0, np.array([whole, pruned, check], dtype=float), axes, keep=False)
 
 
@@ -115,41 +134,58 @@ def on_held_out(
     short: list[Ledger] = []
     for place, prompt in enumerate(prompts):
         note = f"held-out prompt {place + 1} of {len(prompts)}"
-        own = yield from finish(params, models, prompt, params.pool, context.seed, levels, params.steps, tick, note)
+        own = yield from finish(
+            params, models, prompt, params.pool, context.seed, levels, params.steps, tick, note
+        )
         half = yield from finish(params, models, prompt, short_pool, context.seed, (), few.total, tick, note)
         whole.append(own)
         short.append(half)
         some = _contenders(params, whole, short, few)
         done = outcomes(some, params.budget, draws=params.draws, seed=context.seed, combine=params.combine)
         for c in some:
-            yield Scalar(c.name, "reward, prompts so far", place + 1, float(worth(c.lab, done[c.name].reward).mean()))
+            yield Scalar(
+                c.name, "reward, prompts so far", place + 1, float(worth(c.lab, done[c.name].reward).mean())
+            )
     if prompts:
         yield from verdicts(params, context, _contenders(params, whole, short, few), whole, short)
 
 
-def _contenders(params: TTSnapParams, whole: Sequence[Ledger], short: Sequence[Ledger], few: Prices) -> list[Contender]:
+def _contenders(
+    params: TTSnapParams, whole: Sequence[Ledger], short: Sequence[Ledger], few: Prices
+) -> list[Contender]:
     lab = joined(whole, whole[0].number)
     return contenders(lab, params.schedule, params.prices, (joined(short, short[0].number), few))
 
 
 def verdicts(
-    params: TTSnapParams, context: Context, some: Sequence[Contender], whole: Sequence[Ledger], short: Sequence[Ledger]
+    params: TTSnapParams,
+    context: Context,
+    some: Sequence[Contender],
+    whole: Sequence[Ledger],
+    short: Sequence[Ledger],
 ) -> Iterator[Event]:
     """Curves, tables and claims of the held-out prompts."""
     lab = next(c.lab for c in some if c.name == BON)
     measured = alignment_of(lab)
     yield from report.alignment(measured)
-    found = curves(some, budgets(params.budget), draws=params.draws, seed=context.seed, combine=params.combine)
+    found = curves(
+        some, budgets(params.budget), draws=params.draws, seed=context.seed, combine=params.combine
+    )
     yield from curve_events(found)
     for name, c in found.items():
         if c.is_clamped:
-            yield Alert("pool is small", 0, f"{name} could buy more seeds than the pool of {lab.seeds} holds at the largest budgets.")
+            yield Alert(
+                "pool is small",
+                0,
+                f"{name} could buy more seeds than the pool of {lab.seeds} holds at the largest budgets.",
+            )
             break
     omega = omegas(found)
     yield Table("Relative increase", ("contender", "Ω (%)"), [[name, value] for name, value in omega.items()])
     done = outcomes(some, params.budget, draws=params.draws, seed=context.seed, combine=params.combine)
     right = {
-        c.name: _at(column(short if c.name == FEWER else whole, "right", c.lab.seeds), done[c.name]) for c in some
+        c.name: _at(column(short if c.name == FEWER else whole, "right", c.lab.seeds), done[c.name])
+        for c in some
     }
     yield contender_table("Contenders on held-out prompts", some, done, right)
     dear = [replace(c, prices=replace(c.prices, verify=report.VERIFY_HERE)) for c in some]
@@ -196,7 +232,9 @@ def alignment_of(lab: Lab) -> dict[str, dict[str, dict[int, float]]]:
         measures: dict[str, dict[int, float]] = {"Spearman": {}, "Kendall": {}, "top quarter": {}}
         for place, level in enumerate(lab.levels):
             pairs = [(lab.scores[scorer][r, ..., place], lab.final[r]) for r in range(len(lab.final))]
-            measures["Spearman"][level] = float(np.mean([mean_over_prompts(spearman(a, b)) for a, b in pairs]))
+            measures["Spearman"][level] = float(
+                np.mean([mean_over_prompts(spearman(a, b)) for a, b in pairs])
+            )
             measures["Kendall"][level] = float(np.mean([mean_over_prompts(kendall(a, b)) for a, b in pairs]))
             measures["top quarter"][level] = float(np.mean([top_accuracy(a, b, 0.25) for a, b in pairs]))
         out[scorer] = measures
@@ -233,5 +271,3 @@ def contender_table(
         rows.append(row)
     columns = ["contender", "seeds", "calls", "final reward", "spread over draws"]
     return Table(name, [*columns, "right"] if right is not None else columns, rows)
-
-

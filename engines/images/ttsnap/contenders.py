@@ -31,7 +31,9 @@ class Contender:
     prices: Prices
 
 
-def contenders(lab: Lab, schedule: Schedule, prices: Prices, fewer: tuple[Lab, Prices] | None) -> list[Contender]:
+def contenders(
+    lab: Lab, schedule: Schedule, prices: Prices, fewer: tuple[Lab, Prices] | None
+) -> list[Contender]:
     """All of them, the method first; without a noise-aware reward or without cuts those that need them are absent."""
     found = []
     if AWARE in lab.scores:

@@ -30,7 +30,11 @@ def write(path: Path, lab: Lab) -> Path:
 
     arrays: dict[str, Any] = {k: np.asarray(v, np.float32) for k, v in lab.scores.items()}
     np.savez_compressed(
-        path, final=lab.final.astype(np.float32), levels=np.array(lab.levels), total=np.array(lab.total), **arrays
+        path,
+        final=lab.final.astype(np.float32),
+        levels=np.array(lab.levels),
+        total=np.array(lab.total),
+        **arrays,
     )
     return path
 
@@ -43,7 +47,9 @@ def check_header(path: Path, field: str = FIELD) -> None:
                 names = {Path(name).stem for name in archive.namelist()}
                 size = sum(item.file_size for item in archive.infolist())
             if size > 8 * MOST_VALUES:
-                raise Refusal(field, f"{field}: {path.name!r} unpacks to {size / 2**20:.0f} MB; at most 300 are taken.")
+                raise Refusal(
+                    field, f"{field}: {path.name!r} unpacks to {size / 2**20:.0f} MB; at most 300 are taken."
+                )
         else:
             from safetensors import safe_open
 
@@ -52,7 +58,9 @@ def check_header(path: Path, field: str = FIELD) -> None:
     except Refusal:
         raise
     except Exception as error:  # zip and safetensors have errors of their own
-        raise Refusal(field, f"{field}: {path.name!r} cannot be read as npz or safetensors. {_HOW}") from error
+        raise Refusal(
+            field, f"{field}: {path.name!r} cannot be read as npz or safetensors. {_HOW}"
+        ) from error
     if "final" not in names or not names - {"final", "levels", "total"}:
         raise Refusal(field, f"{field}: {path.name!r} holds {', '.join(sorted(names)) or 'nothing'}. {_HOW}")
 
@@ -71,7 +79,9 @@ def read(path: Path, field: str = FIELD) -> Lab:
 
             arrays = dict(load_file(path))
     except Exception as error:  # NumPy and safetensors raise what they meet
-        raise Refusal(field, f"{field}: {path.name!r} cannot be read ({type(error).__name__}). {_HOW}") from error
+        raise Refusal(
+            field, f"{field}: {path.name!r} cannot be read ({type(error).__name__}). {_HOW}"
+        ) from error
     return build(arrays, field)
 
 
@@ -88,7 +98,9 @@ def build(arrays: Mapping[str, np.ndarray], field: str = FIELD) -> Lab:
         if name in ("final", "levels", "total"):
             continue
         table = np.asarray(values, dtype=np.float64)
-        scores["plain" if name == "scores" else name.replace("_", "-")] = table[None] if table.ndim == 3 else table
+        scores["plain" if name == "scores" else name.replace("_", "-")] = (
+            table[None] if table.ndim == 3 else table
+        )
     for name, table in scores.items():
         if table.ndim != 4 or final.ndim != 3 or table.shape[:3] != final.shape:
             raise Refusal(
@@ -101,7 +113,9 @@ def build(arrays: Mapping[str, np.ndarray], field: str = FIELD) -> Lab:
     if not np.isfinite(final).all():
         raise Refusal(field, f"{field}: final holds numbers that are not finite.")
     if final.shape[1] < 2 or final.shape[2] < 4:
-        raise Refusal(field, f"{field} needs at least 2 prompts and 4 seeds; got {final.shape[1]} and {final.shape[2]}.")
+        raise Refusal(
+            field, f"{field} needs at least 2 prompts and 4 seeds; got {final.shape[1]} and {final.shape[2]}."
+        )
     length = next(iter(scores.values())).shape[-1]
     levels = tuple(int(v) for v in np.asarray(arrays.get("levels", np.arange(length))).ravel())
     if len(levels) != length or any(b <= a for a, b in zip((-1, *levels), levels, strict=False)):

@@ -58,7 +58,9 @@ class Ledger:
         for seed, pixels in zip(seeds, small(pictures), strict=True):
             self.pictures[int(seed)] = pixels
 
-    def follow(self, sampling: Sampling, seeds: NDArray[np.int64], tick: Tick) -> Generator[Progress, None, None]:
+    def follow(
+        self, sampling: Sampling, seeds: NDArray[np.int64], tick: Tick
+    ) -> Generator[Progress, None, None]:
         """Bring a batch, fresh or set aside, to its end, scoring it at every level on the way."""
         at_once = self.models.params.at_once
         while not sampling.is_done:

@@ -116,7 +116,9 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
     rewards = choices.open_rewards(params.rewards, context.device)
     judges: dict[str, Reward] = {}
     if params.is_world:
-        judges = choices.open_rewards([n for n in choices.EMBEDDED_REWARDS if n not in params.rewards], context.device)
+        judges = choices.open_rewards(
+            [n for n in choices.EMBEDDED_REWARDS if n not in params.rewards], context.device
+        )
     models = Models(params, generator, rewards, judges=judges)
     if aware:
         models.aware, models.note = _pupils(params, context.inputs, models)
@@ -150,4 +152,3 @@ def _pupils(
         weights_file.check_fingerprint(about, digest, field)
         found[name] = weights_file.read(path, models.rewards[name], field)
     return found, ""
-

@@ -142,7 +142,16 @@ class TTSnapParams(Params):
         labels={"clean-to-noisy": "Clean to noisy", "reverse": "Noisy to clean", "mixed": "Shuffled"},
     )  # fmt: skip
     epochs: int = knob(1, title="Epochs a level", ge=1, le=5, advanced=True, group=TRAIN, help="1 to 5.")
-    batch: int = knob(32, title="Batch", unit="estimates", ge=2, le=256, advanced=True, group=TRAIN, help="2 to 256; the paper's is 100.")
+    batch: int = knob(
+        32,
+        title="Batch",
+        unit="estimates",
+        ge=2,
+        le=256,
+        advanced=True,
+        group=TRAIN,
+        help="2 to 256; the paper's is 100.",
+    )
     rate: float = knob(
         3e-4, title="Learning rate", gt=0, le=1e-2, log=True, advanced=True, group=TRAIN,
         help="Above 0, at most .01. The small R2 needs about 100 times the paper's 3e-6.",
@@ -176,7 +185,9 @@ class TTSnapParams(Params):
             choices.check_prompt(self.prompt, self.model, "prompt")
             self._check_noise_aware()
         if self.adaptive and len(self.rewards) > 1:
-            raise Refusal("adaptive", "adaptive cuts need one reward; got several. Turn it off, or name one reward.")
+            raise Refusal(
+                "adaptive", "adaptive cuts need one reward; got several. Turn it off, or name one reward."
+            )
         if self.experiment == "train":
             self._check_training()
         return self
@@ -202,7 +213,10 @@ class TTSnapParams(Params):
 
     def _check_noise_aware(self) -> None:
         if self.noise_aware == UPLOADED and not self.weights:
-            raise Refusal("weights", "weights must hold a file when noise_aware is upload. Upload one, or choose shipped.")
+            raise Refusal(
+                "weights",
+                "weights must hold a file when noise_aware is upload. Upload one, or choose shipped.",
+            )
         if self.noise_aware == SHIPPED and self.shipped_misfit and choices.is_embedded(self.model):
             raise Refusal(
                 "noise_aware",
@@ -217,10 +231,13 @@ class TTSnapParams(Params):
                 f"model must be {choices.F} for training here; got {self.model[:80]!r}. For full-size models see about.md.",
             )
         if len(self.rewards) > 1:
-            raise Refusal("rewards", "rewards must name one reward in training; train them one after the other.")
+            raise Refusal(
+                "rewards", "rewards must name one reward in training; train them one after the other."
+            )
         if self.train_levels > self.steps - 1:
             raise Refusal(
-                "train_levels", f"train_levels must be at most {self.steps - 1} for {self.steps} steps; got {self.train_levels}."
+                "train_levels",
+                f"train_levels must be at most {self.steps - 1} for {self.steps} steps; got {self.train_levels}.",
             )
         if self.train_prompts * self.train_seeds < self.batch:
             raise Refusal(

@@ -34,19 +34,33 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
     else:
         lab, work, done = yield from _drawn(params, context)
         path = lab_file.write(context.scratch / "rewards.npz", lab)
-        yield File("table", path, "application/zip", "stored rewards: upload them here again, or read them with NumPy")
+        yield File(
+            "table",
+            path,
+            "application/zip",
+            "stored rewards: upload them here again, or read them with NumPy",
+        )
     schedule = _usable(params.schedule, lab)
     prices = replace(params.prices, total=lab.total)
     prompts, seeds = lab.final.shape[1:]
-    yield Text("stored rewards", f"{prompts} prompts x {seeds} seeds, steps {', '.join(map(str, lab.levels))} of {lab.total}.")
+    yield Text(
+        "stored rewards",
+        f"{prompts} prompts x {seeds} seeds, steps {', '.join(map(str, lab.levels))} of {lab.total}.",
+    )
     measured = comparison.alignment_of(lab)
     yield from report.alignment(measured)
     yield Progress(done + 1, work, "reward against budget")
     some = contenders(lab, schedule, prices, None)
-    found = curves(some, budgets(params.budget, *BUDGETS), draws=params.draws, seed=context.seed, combine=params.combine)
+    found = curves(
+        some, budgets(params.budget, *BUDGETS), draws=params.draws, seed=context.seed, combine=params.combine
+    )
     yield from comparison.curve_events(found)
     if any(c.is_clamped for c in found.values()):
-        yield Alert("pool is small", 0, f"The largest budgets could buy more seeds than the {seeds} that are stored: clamped.")
+        yield Alert(
+            "pool is small",
+            0,
+            f"The largest budgets could buy more seeds than the {seeds} that are stored: clamped.",
+        )
     omega = comparison.omegas(found)
     yield Table("Relative increase", ("contender", "Ω (%)"), [[k, v] for k, v in omega.items()])
     at = outcomes(some, params.budget, draws=params.draws, seed=context.seed, combine=params.combine)
@@ -79,7 +93,8 @@ def _drawn(params: TTSnapParams, context: Context) -> Generator[Event, None, tup
     prompts = figures.held(params.bench_prompts)
     if len(prompts) < 2 or not params.is_world:
         raise Refusal(
-            "table", "table must hold stored rewards here: without a file, bench_prompts must be at least 2 of the embedded model."
+            "table",
+            "table must hold stored rewards here: without a file, bench_prompts must be at least 2 of the embedded model.",
         )
     scaled = {round(s * (params.steps - 1) / 19) for s in LEVELS}
     levels = tuple(sorted(s for s in {*scaled, *params.prune_steps} if s < params.steps - 1))
@@ -117,38 +132,60 @@ def _search(
         return ClaimCheck(key, None, None, None, "No schedules were tried, or there is one prompt only.")
     order = numpy_generator(context.seed, "halves").permutation(number)
     choose, test = lab.take(np.sort(order[: number // 2])), lab.take(np.sort(order[number // 2 :]))
-    start = [s for s in (schedule, PAPER_SINGLE, PAPER_MULTI, SAFE) if all(step in lab.levels for step in s.steps)]
+    start = [
+        s for s in (schedule, PAPER_SINGLE, PAPER_MULTI, SAFE) if all(step in lab.levels for step in s.steps)
+    ]
     ranked = search_schedules(
         choose, scorer, prices, params.budget, tries=params.tries, draws=SEARCH_DRAWS,
         rng=numpy_generator(context.seed, "schedules"), start=start, combine=params.combine,
     )  # fmt: skip
     if not ranked:
-        return ClaimCheck(key, None, None, None, "Every schedule would need more seeds than are stored: lower the budget.")
+        return ClaimCheck(
+            key, None, None, None, "Every schedule would need more seeds than are stored: lower the budget."
+        )
     rows = []
     tested: dict[Schedule, np.ndarray] = {}
     for candidate in dict.fromkeys([schedule, *(s for s, _ in ranked[:10])]):
         count = prices.seeds(candidate, params.budget)
         paid = replay(
-            test, scorer, candidate, count, draws=params.draws, rng=numpy_generator(context.seed, "test"), combine=params.combine
+            test,
+            scorer,
+            candidate,
+            count,
+            draws=params.draws,
+            rng=numpy_generator(context.seed, "test"),
+            combine=params.combine,
         )
         tested[candidate] = worth(test, paid.reward).mean(0)
         chosen = dict(ranked).get(candidate, float("nan"))
-        rows.append([_words(candidate), count, chosen, float(tested[candidate].mean()), candidate == schedule])
+        rows.append(
+            [_words(candidate), count, chosen, float(tested[candidate].mean()), candidate == schedule]
+        )
     yield Table("Schedules found", ("schedule", "seeds", "choosing half", "test half", "as given"), rows)
     calls = np.array([[prices.seeds(s, params.budget), reward] for s, reward in ranked])
     yield Array(
-        "schedules", 0, calls, (Axis("schedule", [_words(s) for s, _ in ranked]), Axis("what", ("seeds", "reward"))), keep=False
+        "schedules",
+        0,
+        calls,
+        (Axis("schedule", [_words(s) for s, _ in ranked]), Axis("what", ("seeds", "reward"))),
+        keep=False,
     )
     best = ranked[0][0]
     yield Scalar("Found schedule", "final reward", params.budget, float(tested[best].mean()))
     if best == schedule:
         return ClaimCheck(
-            key, float(tested[best].mean()), float(tested[schedule].mean()), False, "The search found none better than the given."
+            key,
+            float(tested[best].mean()),
+            float(tested[schedule].mean()),
+            False,
+            "The search found none better than the given.",
         )
     gap = tested[best] - tested[schedule]
     error = float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else float("nan")
     words = f"{_words(best)}: {gap.mean():+.4f} on {len(gap)} test prompts, standard error {error:.4f}."
-    return ClaimCheck(key, float(tested[best].mean()), float(tested[schedule].mean()), bool(gap.mean() > 0), words)
+    return ClaimCheck(
+        key, float(tested[best].mean()), float(tested[schedule].mean()), bool(gap.mean() > 0), words
+    )
 
 
 def _words(schedule: Schedule) -> str:

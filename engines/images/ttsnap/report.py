@@ -32,9 +32,15 @@ def stage(live: str, models: Models, found: Stage, race: Race, spent: float, bef
     """A stage that has just ended: board, scores, scalars, pictures of the best."""
     step = found.step
     pixels = small(found.pictures)
-    yield Picture("The race/leader", step, pixels[int(found.total.argmax())], _words(found, int(found.total.argmax())))
+    yield Picture(
+        "The race/leader", step, pixels[int(found.total.argmax())], _words(found, int(found.total.argmax()))
+    )
     seeds = Axis("seed", found.seeds.astype(float))
-    rest = (Axis("row", np.arange(pixels.shape[1])), Axis("column", np.arange(pixels.shape[2])), Axis("colour", ("r", "g", "b")))
+    rest = (
+        Axis("row", np.arange(pixels.shape[1])),
+        Axis("column", np.arange(pixels.shape[2])),
+        Axis("colour", ("r", "g", "b")),
+    )
     yield Array("board", step, pixels, (seeds, *rest))
     predicted = found.scores.mean(0) if len(found.scores) == 1 else found.total
     values = np.stack([predicted, found.kept.astype(float)], axis=1)
@@ -61,10 +67,14 @@ def predicted_and_final(ledger: Ledger, stages: Sequence[Stage], is_aware: bool)
         plain = ledger.scores[PLAIN][0, :, place]
         aware = ledger.scores[AWARE][0, :, place] if is_aware else plain
         fate = [
-            2.0 if n in survivors.get(level, ()) else 1.0 if n in raced.get(level, ()) else 0.0 for n in range(ledger.number)
+            2.0 if n in survivors.get(level, ()) else 1.0 if n in raced.get(level, ()) else 0.0
+            for n in range(ledger.number)
         ]
         values = np.stack([aware, plain, ledger.final[0], np.array(fate)], axis=1)
-        axes = (Axis("seed", np.arange(ledger.number)), Axis("what", ("prediction", "plain", "final", "fate")))
+        axes = (
+            Axis("seed", np.arange(ledger.number)),
+            Axis("what", ("prediction", "plain", "final", "fate")),
+        )
         yield Array("predicted and final", level, values, axes)
 
 
@@ -72,13 +82,21 @@ def winner_board(stages: Sequence[Stage], ledger: Ledger, winner: int) -> Iterat
     """The finished pictures of the whole pool in one array, with their final rewards, and the winner's number."""
     pixels = np.stack([ledger.pictures[n] for n in range(ledger.number)])
     seeds = Axis("seed", np.arange(ledger.number))
-    rest = (Axis("row", np.arange(pixels.shape[1])), Axis("column", np.arange(pixels.shape[2])), Axis("colour", ("r", "g", "b")))
+    rest = (
+        Axis("row", np.arange(pixels.shape[1])),
+        Axis("column", np.arange(pixels.shape[2])),
+        Axis("colour", ("r", "g", "b")),
+    )
     yield Array("finished", ledger.total - 1, pixels, (seeds, *rest), keep=False)
     values = np.stack([ledger.final[0], np.arange(ledger.number) == winner], axis=1)
-    yield Array("finished scores", ledger.total - 1, values, (seeds, Axis("what", ("final", "winner"))), keep=False)
+    yield Array(
+        "finished scores", ledger.total - 1, values, (seeds, Axis("what", ("final", "winner"))), keep=False
+    )
     rows = []
     for s in stages:
-        rows.append([s.step, len(s.seeds), int(s.kept.sum()), float(s.scores[0].max()), float(s.scores[0].min())])
+        rows.append(
+            [s.step, len(s.seeds), int(s.kept.sum()), float(s.scores[0].max()), float(s.scores[0].min())]
+        )
     yield Table("Stages", ("after step", "seeds", "stay", "best prediction", "worst prediction"), rows)
 
 
@@ -101,7 +119,10 @@ def alignment(values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Iterat
 
 
 def verification(
-    params: TTSnapParams, calls: Sequence[tuple[int, float]], verified: Sequence[tuple[int, float]], rewards: int
+    params: TTSnapParams,
+    calls: Sequence[tuple[int, float]],
+    verified: Sequence[tuple[int, float]],
+    rewards: int,
 ) -> Table:
     """What a verification costs on this machine, measured in the race (this includes both scorers)."""
     call = sum(s for _, s in calls) / max(1, sum(n for n, _ in calls))
@@ -109,7 +130,10 @@ def verification(
     ratio = verify / call if call > 0 else float("nan")
     rows = [
         ["seconds of a call, one seed", call],
-        [f"seconds of a verification, one seed ({rewards} reward{'s' if rewards > 1 else ''}, plain and noise-aware)", verify],
+        [
+            f"seconds of a verification, one seed ({rewards} reward{'s' if rewards > 1 else ''}, plain and noise-aware)",
+            verify,
+        ],
         ["a verification in calls, measured", ratio],
         ["a verification in calls, charged", params.verify_price],
     ]

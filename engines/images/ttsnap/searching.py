@@ -67,7 +67,7 @@ class Search:
         if params.adaptive and models.aware:
             self.live = f"{TTSNAP}, adaptive"
         self.number = total.seeds
-        self.ledger = Ledger(models, params.prompt, self.number, levels_of(params), params.steps)
+        self.ledger = Ledger(models, params.prompt, self.number, params.prune_steps, params.steps)
         self.stages: list[search.Stage] = []
         self.counts: list[int] = []
         self.verify_s: list[tuple[int, float]] = []
@@ -79,7 +79,9 @@ class Search:
         yield from self.rest(race)
         yield from comparison.on_prompt(self.params, self.context, self.models, self.ledger, self.total.tick)
         if self.params.is_world and self.params.bench_prompts:
-            yield from comparison.on_held_out(self.params, self.context, self.models, levels_of(self.params), self.total.tick)
+            yield from comparison.on_held_out(
+                self.params, self.context, self.models, levels_of(self.params), self.total.tick
+            )
             yield report.verification(self.params, self.call_s, self.verify_s, len(self.models.rewards))
         else:
             why = "Held-out prompts were switched off, or the model is not the embedded one."
@@ -93,7 +95,11 @@ class Search:
         noise = self.models.noise(self.number, self.context.seed, self.models.spelled(params.prompt))
         conditioning = self.models.conditioning(params.prompt, self.number)
         race = search.init(
-            generator, noise.to(getattr(generator, "device", "cpu")), conditioning, steps=params.steps, guidance=params.guidance
+            generator,
+            noise.to(getattr(generator, "device", "cpu")),
+            conditioning,
+            steps=params.steps,
+            guidance=params.guidance,
         )
         began = time.perf_counter()
         residual = self.residuals() if params.adaptive and self.models.aware else None
@@ -102,7 +108,9 @@ class Search:
                 start = time.perf_counter()
                 race = search.call(race, generator, params.at_once)
                 self.call_s.append((len(race.seeds), time.perf_counter() - start))
-                yield self.total.tick(f"step {race.sampling.index} of {params.steps}, {len(race.seeds)} seeds")
+                yield self.total.tick(
+                    f"step {race.sampling.index} of {params.steps}, {len(race.seeds)} seeds"
+                )
             start, before = time.perf_counter(), len(race.seeds)
             race, stage = search.step(
                 race, generator, params.schedule, self.ledger.judge, combine=params.combine, at_once=params.at_once,
@@ -112,7 +120,9 @@ class Search:
             self.stages.append(stage)
             self.counts.append(before)
             yield from report.stage(self.live, self.models, stage, race, self.spent(), before)
-            yield self.total.tick(f"step {stage.step + 1} of {params.steps}: {int(stage.kept.sum())} of {before} stay")
+            yield self.total.tick(
+                f"step {stage.step + 1} of {params.steps}: {int(stage.kept.sum())} of {before} stay"
+            )
         yield report.seconds(self.live, params.budget, time.perf_counter() - began)
         return race
 
@@ -129,7 +139,9 @@ class Search:
     def rest(self, race: search.Race) -> Iterator[Event]:
         """Bring what was set aside to its end too, outside the budget: then every baseline can be read off."""
         for seeds, sampling in race.out:
-            yield from self.ledger.follow(sampling, seeds, lambda: self.total.tick("the seeds that were cut, to the end"))
+            yield from self.ledger.follow(
+                sampling, seeds, lambda: self.total.tick("the seeds that were cut, to the end")
+            )
         yield from report.predicted_and_final(self.ledger, self.stages, AWARE in self.ledger.scores)
         winner = int(race.seeds[self.stages[-1].kept][0])
         yield from report.winner_board(self.stages, self.ledger, winner)
@@ -146,4 +158,3 @@ class Search:
                 "prompts",
                 "The noise-aware reward may have been trained on this prompt; the comparison below uses held-out ones only.",
             )
-

@@ -67,7 +67,7 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
         yield Scalar(PLAIN, "Spearman", level, value)
     order = _order(params, context.seed)
     count = 0
-    history: list[list[float]] = []
+    current = list(plain)
     for place, level in enumerate(order):
         generator = numpy_generator(context.seed, "batches", level)
         losses = []
@@ -80,10 +80,12 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
         yield Scalar(AWARE, "loss of a level", level, float(np.mean(losses[-max(1, len(losses) // 4) :])))
         own = _aligned(pupil, test, level)
         yield Scalar(AWARE, "alignment when learnt", level, own)
-        history.append([_aligned(pupil, test, at) if at in order[: place + 1] else plain[at] for at in range(levels)])
+        current[level] = own
         axes = (Axis("scorer", (PLAIN, AWARE)), Axis("step", np.arange(levels)))
-        yield Array("alignment while learning", place, np.array([plain, history[-1]]), axes)
-    final = history[-1]
+        yield Array("alignment while learning", place, np.array([plain, current]), axes)
+    # measured anew: what one model learns later changes what it says of earlier levels
+    final = [_aligned(pupil, test, level) for level in range(levels)]
+    yield Array("alignment while learning", levels, np.array([plain, final]), axes)
     for level, value in enumerate(final):
         yield Scalar(AWARE, "Spearman", level, value)
     rows = [[level, plain[level], final[level], final[level] - plain[level]] for level in range(levels)]
@@ -92,8 +94,16 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
         models.generator, reward, name=name, model=params.model, steps=params.steps, guidance=params.guidance
     )
     path = weights_file.write(context.scratch / f"noise-aware-{name}.safetensors", pupil, about)
-    yield File(weights_file.FIELD, path, "application/octet-stream", f"noise-aware {models.names[0]}, fingerprint {about['fingerprint'][:8]}")
-    yield Text("fingerprint", f"{about['fingerprint']}: {params.model}, {params.steps} steps, guidance {params.guidance:g}, {models.names[0]}.")
+    yield File(
+        weights_file.FIELD,
+        path,
+        "application/octet-stream",
+        f"noise-aware {models.names[0]}, fingerprint {about['fingerprint'][:8]}",
+    )
+    yield Text(
+        "fingerprint",
+        f"{about['fingerprint']}: {params.model}, {params.steps} steps, guidance {params.guidance:g}, {models.names[0]}.",
+    )
     yield _claim(plain, final)
     yield Progress(work, work, "done")
 
@@ -120,7 +130,13 @@ def _order(params: TTSnapParams, seed: int) -> list[int]:
 
 
 def _draw(
-    models: Models, prompts: list[str], seeds: int, seed: int, levels: int, tick: Callable[[str], Progress], kind: str
+    models: Models,
+    prompts: list[str],
+    seeds: int,
+    seed: int,
+    levels: int,
+    tick: Callable[[str], Progress],
+    kind: str,
 ) -> Generator[Event, None, Trajectories]:
     """Trajectories of some prompts, a prompt at a time."""
     pictures, finals = [], []
@@ -142,7 +158,9 @@ def _draw(
                 shown = search.decode(models.generator, race.sampling.clean)
                 if race.is_done:
                     with torch.no_grad():
-                        finals.append(reward.score(shown, reward.encode([prompt]).expand(seeds)).float().numpy())
+                        finals.append(
+                            reward.score(shown, reward.encode([prompt]).expand(seeds)).float().numpy()
+                        )
                 else:
                     seen.append((shown * 255).round().to(torch.uint8))
                 yield tick(note)

@@ -39,7 +39,11 @@ def fingerprint(generator: Generator, reward: Reward, *, steps: int, guidance: f
     levels = getattr(generator, "levels", lambda _: ())(steps)
     digest.update(json.dumps([[round(v.time, 3), round(v.sigma, 4)] for v in levels]).encode())
     digest.update(f"{guidance:g}".encode())
-    parts = [getattr(generator, "network", None), getattr(generator, "vae", None), getattr(reward, "model", None)]
+    parts = [
+        getattr(generator, "network", None),
+        getattr(generator, "vae", None),
+        getattr(reward, "model", None),
+    ]
     for module in parts:
         if isinstance(module, torch.nn.Module):
             for name, value in sorted(module.state_dict().items()):
@@ -53,7 +57,14 @@ def about_of(
 ) -> dict[str, Any]:
     """What weights belong to, for the header."""
     digest = fingerprint(generator, reward, steps=steps, guidance=guidance)
-    return {"model": model, "steps": steps, "guidance": guidance, "reward": name, "decoder": "full", "fingerprint": digest}
+    return {
+        "model": model,
+        "steps": steps,
+        "guidance": guidance,
+        "reward": name,
+        "decoder": "full",
+        "fingerprint": digest,
+    }
 
 
 def write(path: Path, pupil: NoiseAware, about: Mapping[str, Any], *, half: bool = False) -> Path:
@@ -94,7 +105,12 @@ def read_about(path: Path, field: str = FIELD) -> dict[str, Any]:
 
 
 def check_settings(
-    about: Mapping[str, Any], model: str, steps: int, guidance: float, rewards: Sequence[str], field: str = FIELD
+    about: Mapping[str, Any],
+    model: str,
+    steps: int,
+    guidance: float,
+    rewards: Sequence[str],
+    field: str = FIELD,
 ) -> None:
     """Refuse weights of another sampler or reward by what their header says; the fingerprint is compared when the models
     are loaded (`check_fingerprint`)."""
@@ -145,6 +161,8 @@ def read(path: Path, reward: Reward, field: str = FIELD) -> NoiseAware:
             full = {f"{level}.{k}": v for level in about["trained"] for k, v in plain.items()} | stored
         pupil.restore(full)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise Refusal(field, f"{field}: {path.name!r} does not fit the reward ({str(error)[:120]}).") from error
+        raise Refusal(
+            field, f"{field}: {path.name!r} does not fit the reward ({str(error)[:120]})."
+        ) from error
     pupil.requires_grad_(False)
     return pupil

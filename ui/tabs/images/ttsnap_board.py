@@ -76,7 +76,14 @@ def _rows(record: Record) -> list[dict[str, Any]]:
         stays = scores[info.step][:, 1] > 0.5
         label = f"step {number(info.step)}"
         rows.append(
-            {"label": label, "seeds": seeds, "pixels": pixels, "score": scores[info.step][:, 0], "stays": stays, "winner": None}
+            {
+                "label": label,
+                "seeds": seeds,
+                "pixels": pixels,
+                "score": scores[info.step][:, 0],
+                "stays": stays,
+                "winner": None,
+            }
         )
     done, told = newest(record, "finished"), newest(record, "finished scores")
     if rows and done and told:
@@ -150,7 +157,9 @@ def _hover(rows: list[dict[str, Any]], order: list[int]) -> dict[str, Any]:
                 fate = "won" if row["winner"] == seed else "stays" if row["stays"][at] else "cut"
                 xs.append(column)
                 ys.append(place)
-                texts.append(f"seed {seed}, {words(row['label'])}<br>{kind} <b>{number(float(row['score'][at]))}</b>, {fate}")
+                texts.append(
+                    f"seed {seed}, {words(row['label'])}<br>{kind} <b>{number(float(row['score'][at]))}</b>, {fate}"
+                )
     return {
         "type": "scatter", "uid": "cells", "mode": "markers", "x": xs, "y": ys, "text": texts, "name": "",
         "hovertemplate": "%{text}<extra></extra>", "marker": {"size": 18, "opacity": 0}, "showlegend": False,
@@ -158,6 +167,10 @@ def _hover(rows: list[dict[str, Any]], order: list[int]) -> dict[str, Any]:
 
 
 def _alt(head: Head, rows: list[dict[str, Any]], winner: int | None) -> str:
-    parts = [f"{row['label']}: {int(np.sum(row['stays']))} of {len(row['seeds'])} stay" for row in rows if row["winner"] is None]
+    parts = [
+        f"{row['label']}: {int(np.sum(row['stays']))} of {len(row['seeds'])} stay"
+        for row in rows
+        if row["winner"] is None
+    ]
     end = f" Seed {winner} won." if winner is not None else ""
     return f"{head.title}. {'; '.join(parts)}.{end}"

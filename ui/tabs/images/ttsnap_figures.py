@@ -24,7 +24,11 @@ def budget(record: Record, head: Head, *, y: Axis) -> Figure:
     for curve in curves(record, "final reward over budgets", roles=ROLES):
         points = record.points(curve.name, "spread over budgets")
         mean, spread = np.asarray(curve.y, dtype=float), np.asarray(points.values, dtype=float)
-        band = {"low": mean - spread, "high": mean + spread} if len(spread) == len(mean) and curve.name in _BANDS else {}
+        band = (
+            {"low": mean - spread, "high": mean + spread}
+            if len(spread) == len(mean) and curve.name in _BANDS
+            else {}
+        )
         drawn.append(Curve(curve.name, curve.x, mean, role=ROLES.get(curve.name), **band))  # type: ignore[arg-type]
     return lines(head, drawn, CALLS, y, method=METHOD, legend=True)
 
@@ -66,7 +70,11 @@ def funnel(record: Record, head: Head) -> Figure:
         return empty(head, "", Axis(), y)
     info, values = found
     names, stages = [str(n) for n in coordinates(info, 0)], [str(n) for n in coordinates(info, 1)]
-    roles: dict[str, Role] = {"seeds in the race": "method", "all seeds to the end": "baseline", "verification": "ablation"}
+    roles: dict[str, Role] = {
+        "seeds in the race": "method",
+        "all seeds to the end": "baseline",
+        "verification": "ablation",
+    }
     groups = [Bars(name, row, role=roles.get(name)) for name, row in zip(names, values, strict=True)]
     return bars(head, stages, groups, Axis(), y, method="seeds in the race")
 
@@ -77,7 +85,9 @@ def learning(record: Record, head: Head, *, y: Axis) -> Figure:
     for info, values in kept(record, "alignment while learning"):
         steps = np.asarray(coordinates(info, 1), dtype=float)
         names = [str(n) for n in coordinates(info, 0)]
-        drawn = [Curve(name, steps, row, role=ROLES.get(name)) for name, row in zip(names, values, strict=True)]
+        drawn = [
+            Curve(name, steps, row, role=ROLES.get(name)) for name, row in zip(names, values, strict=True)
+        ]
         frames.append((info.step + 1, lines(head, drawn, STEP, y, method="Noise-aware")))
     return history(frames, "levels learnt") if frames else empty(head, "", STEP, y)
 
@@ -88,7 +98,9 @@ def levels(record: Record, head: Head, *, y: Axis) -> Figure:
     for curve in curves(record, "loss of a level"):
         order = np.argsort(np.asarray(curve.x), kind="stable")
         drawn.append(
-            Curve(curve.name, np.asarray(curve.x)[order], np.asarray(curve.y)[order], mode="both", role="method")
+            Curve(
+                curve.name, np.asarray(curve.x)[order], np.asarray(curve.y)[order], mode="both", role="method"
+            )
         )
     return lines(head, drawn, STEP, y, method="Noise-aware")
 
@@ -105,5 +117,3 @@ def tried(record: Record, head: Head) -> Figure:
         Curve("chosen", values[:1, 0], values[:1, 1], mode="markers", symbol="star", role="method"),
     ]
     return scatter(head, clouds, x, y, method="chosen")
-
-

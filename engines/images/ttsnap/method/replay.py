@@ -68,7 +68,9 @@ class Outcome:
     is_clamped: bool = False
 
 
-def draw_seeds(rng: np.random.Generator, draws: int, prompts: int, pool: int, number: int) -> NDArray[np.int64]:
+def draw_seeds(
+    rng: np.random.Generator, draws: int, prompts: int, pool: int, number: int
+) -> NDArray[np.int64]:
     """`number` of `pool` seeds without replacement, in ascending order, [draws, prompts, number]; each prompt has a
     draw of its own, so that prompts stay independent."""
     order = np.argsort(rng.random((draws, prompts, pool)), axis=-1)[..., :number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 Accounting = Literal["strict", "official"]
@@ -23,7 +24,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if len(self.steps) != len(self.keep):
-            raise ValueError(f"a share for each prune step: {len(self.steps)} steps, {len(self.keep)} shares.")
+            raise ValueError(
+                f"a share for each prune step: {len(self.steps)} steps, {len(self.keep)} shares."
+            )
         if any(b <= a for a, b in zip((-1, *self.steps), self.steps, strict=False)):
             raise ValueError(f"prune steps must rise from 0 on; got {self.steps}.")
         if any(not 0 < share <= 1 for share in self.keep):
@@ -66,7 +69,7 @@ class Prices:
         """Calls of each segment between cuts, the last one up to the picture."""
         before = -1 if self.accounting == "strict" else 0
         marks = (before, *schedule.steps, self.total - 1)
-        return tuple(b - a for a, b in zip(marks, marks[1:], strict=False))
+        return tuple(b - a for a, b in pairwise(marks))
 
     def pruned(self, schedule: Schedule) -> float:
         """c = sum_k A_{k-1} ((s_k - s_{k-1}) x + y) + A_K ((T - 1 - s_K) x + y) of one seed at the start, where A_k is

@@ -105,7 +105,9 @@ def test_order_is_clean_to_noisy_and_a_level_starts_from_the_one_before():
         assert all(torch.equal(starts[level][k], v) for k, v in pupil.weights[level + 1].items())
         assert any(not torch.equal(pupil.weights[level][k], v) for k, v in pupil.weights[level + 1].items())
     plain = pupil.reward.model.state_dict()
-    assert all(torch.equal(starts[LEVELS - 1][k], v) for k, v in plain.items()), "the first starts from the reward"
+    assert all(torch.equal(starts[LEVELS - 1][k], v) for k, v in plain.items()), (
+        "the first starts from the reward"
+    )
 
 
 def test_levels_keep_their_own_weights_and_late_steps_the_plain_reward():
@@ -128,7 +130,13 @@ def test_one_model_is_told_the_level_row_by_row():
         own = pupil.score(estimates(0), NONE, level)
         assert torch.allclose(mixed[at == level], own[at == level])
     with pytest.raises(ValueError, match="conditioned form"):
-        step(init(NoiseAware(LinearReward(), LEVELS, "levels"), 3, updates=1, rate=0.1), estimates(0), NONE, labels(pupil.reward), at)
+        step(
+            init(NoiseAware(LinearReward(), LEVELS, "levels"), 3, updates=1, rate=0.1),
+            estimates(0),
+            NONE,
+            labels(pupil.reward),
+            at,
+        )
 
 
 def test_rate_decays_linearly_inside_a_level_and_the_reward_stays_frozen():
@@ -149,7 +157,14 @@ def test_pair_loss_prefers_the_right_order():
     assert pair_loss(torch.zeros(4), truth, 0.5) == pytest.approx(np.log(2))
 
 
-ABOUT = {"model": "embedded-f", "steps": 20, "guidance": 3.0, "reward": "r2", "decoder": "full", "fingerprint": "ab" * 16}
+ABOUT = {
+    "model": "embedded-f",
+    "steps": 20,
+    "guidance": 3.0,
+    "reward": "r2",
+    "decoder": "full",
+    "fingerprint": "ab" * 16,
+}
 
 
 @pytest.mark.parametrize("form", ["levels", "conditioned"])

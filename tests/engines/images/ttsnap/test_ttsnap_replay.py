@@ -79,7 +79,9 @@ def test_expected_best_of_normals(number, expected):
 
 def test_best_of_n_rises_with_n():
     data = lab()
-    means = [replay(data, PLAIN, Schedule(), n, draws=60, rng=rng(7)).reward.mean() for n in (1, 2, 5, 10, 40)]
+    means = [
+        replay(data, PLAIN, Schedule(), n, draws=60, rng=rng(7)).reward.mean() for n in (1, 2, 5, 10, 40)
+    ]
     assert means == sorted(means)
 
 
@@ -139,7 +141,8 @@ def test_schedule_search_finds_a_better_schedule_for_other_prompts():
     assert [score for _, score in ranked] == sorted((score for _, score in ranked), reverse=True)
     best = ranked[0][0]
     reward = {
-        s: replay(test, PLAIN, s, prices.seeds(s, 200), draws=20, rng=rng(10)).reward.mean() for s in (best, poor)
+        s: replay(test, PLAIN, s, prices.seeds(s, 200), draws=20, rng=rng(10)).reward.mean()
+        for s in (best, poor)
     }
     assert reward[best] > reward[poor]
 

@@ -50,7 +50,14 @@ def test_survivors_round_as_python_does_and_never_to_none():
 
 @pytest.mark.parametrize(
     ("steps", "keep"),
-    [((2, 2), (0.5, 0.5)), ((3, 1), (0.5, 0.5)), ((-1,), (0.5,)), ((1,), (0.0,)), ((1,), (1.5,)), ((1, 2), (0.5,))],
+    [
+        ((2, 2), (0.5, 0.5)),
+        ((3, 1), (0.5, 0.5)),
+        ((-1,), (0.5,)),
+        ((1,), (0.0,)),
+        ((1,), (1.5,)),
+        ((1, 2), (0.5,)),
+    ],
 )
 def test_schedules_that_make_no_sense(steps, keep):
     with pytest.raises(ValueError, match=r"prune steps|shares|share"):

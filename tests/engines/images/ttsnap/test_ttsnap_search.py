@@ -79,7 +79,9 @@ def test_exact_velocity_gives_the_sample_at_every_step():
     for _ in range(20):
         race = call(race, generator)
         assert torch.allclose(race.sampling.clean, torch.tanh(noise(4)), atol=1e-5)
-    assert torch.allclose(race.sampling.latents, race.sampling.clean, atol=1e-5), "x0hat of the last step is the sample"
+    assert torch.allclose(race.sampling.latents, race.sampling.clean, atol=1e-5), (
+        "x0hat of the last step is the sample"
+    )
 
 
 def test_stages_counts_and_calls():
@@ -89,7 +91,9 @@ def test_stages_counts_and_calls():
     assert [len(s.seeds) for s in stages] == [32, 13, 5, 2]
     assert race.calls == Flow.calls == 32 * 3 + 13 * 4 + 5 * 5 + 2 * 8
     prices = Prices(1.0, 0.12, 20)
-    assert prices.spent([len(s.seeds) for s in stages], PAPER_SINGLE) == pytest.approx(race.calls + 0.12 * race.verified)
+    assert prices.spent([len(s.seeds) for s in stages], PAPER_SINGLE) == pytest.approx(
+        race.calls + 0.12 * race.verified
+    )
 
 
 def test_with_perfect_estimates_the_best_seed_wins():
@@ -113,7 +117,9 @@ def test_survivors_and_resumed_seeds_end_as_if_never_touched():
     alone = advance_to(generator, begin(generator).sampling, 19).clean
     assert torch.allclose(race.sampling.clean, alone[torch.from_numpy(race.seeds)], atol=1e-5)
     for seeds, aside in race.out:
-        assert torch.allclose(advance_to(generator, aside, 19).clean, alone[torch.from_numpy(seeds)], atol=1e-5)
+        assert torch.allclose(
+            advance_to(generator, aside, 19).clean, alone[torch.from_numpy(seeds)], atol=1e-5
+        )
     everybody = np.sort(np.concatenate([race.seeds, *(seeds for seeds, _ in race.out)]))
     assert np.array_equal(everybody, np.arange(32))
 
