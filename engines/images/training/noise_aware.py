@@ -27,7 +27,7 @@ from engines.images.rewards.base import Reward
 from engines.images.rewards.loading import load_reward
 from engines.images.training.loop import load, save
 from engines.images.ttsnap import weights_file
-from engines.images.ttsnap.method.metrics import mean_over_prompts, spearman
+from engines.images.ttsnap.method.metrics import mean_over_prompts, residual, spearman
 from engines.images.ttsnap.method.noise_aware import NoiseAware, curriculum, init, step
 from engines.images.ttsnap.prompts import split
 
@@ -113,6 +113,8 @@ def train(args: argparse.Namespace) -> None:
         if args.form == "levels":
             pupil.model.load_state_dict(pupil.weights[finished])
     prompts, data = read(args.folder, "training")
+    if args.most:
+        prompts, data = prompts[: args.most], {k: v[: args.most] for k, v in data.items()}
     features = reward.encode(prompts)
     for level in curriculum(LEVELS):
         if level >= finished:
@@ -133,7 +135,7 @@ def one_level(
     orders = [rng.permutation(number * seeds) for _ in range(args.epochs)]
     rows = np.concatenate(orders)
     updates = len(rows) // BATCH
-    state = init(pupil, level, updates=updates, rate=RATE)
+    state = init(pupil, level, updates=updates, rate=args.rate)
     losses = []
     for k in range(updates):
         chosen = rows[k * BATCH : (k + 1) * BATCH]
@@ -193,10 +195,7 @@ def evaluate(args: argparse.Namespace) -> None:
             pupil.restore(load(path)["tensors"])
             scores = predicted(pupil, prompts, data)
             rows[form] = [correlation(scores[..., s], final) for s in range(LEVELS)]
-            gap = final[..., None] - scores
-            figures["residual"][name] = [
-                round(float(v), 4) for v in (gap - gap.mean(1, keepdims=True)).std((0, 1))
-            ]
+            figures["residual"][name] = [round(residual(scores[..., s], final), 4) for s in range(LEVELS)]
         figures["spearman"][name] = rows
     (args.folder / "figures.json").write_text(json.dumps(figures, indent=1))
     print(json.dumps(figures["spearman"]))
@@ -213,6 +212,7 @@ def export(args: argparse.Namespace) -> None:
     folder = weights_file.SHIPPED
     folder.mkdir(parents=True, exist_ok=True)
     generator = open_generator(F, "cpu")
+    figures = json.loads((args.folder / "figures.json").read_text())
     for name in REWARDS:
         reward = load_reward(name)
         about = weights_file.about_of(generator, reward, name=name, model=F, steps=STEPS, guidance=GUIDANCE)
@@ -222,11 +222,11 @@ def export(args: argparse.Namespace) -> None:
                 continue
             pupil = NoiseAware(reward, LEVELS, form)
             pupil.restore(load(path)["tensors"])
-            if form == "levels":
+            if form == "levels":  # those of the paper's schedule
                 pupil.weights = {k: v for k, v in pupil.weights.items() if k in args.levels}
             suffix = "" if form == "conditioned" else "-levels"
+            about["residual"] = figures["residual"][name]
             weights_file.write(folder / f"{name}{suffix}.safetensors", pupil, about, half=True)
-    figures = json.loads((args.folder / "figures.json").read_text())
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     (folder / "README.md").write_text(card(figures))
 
@@ -297,6 +297,8 @@ def main() -> None:
     parser.add_argument("--reward", choices=REWARDS, default="r2")
     parser.add_argument("--form", choices=("levels", "conditioned"), default="conditioned")
     parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=RATE)
+    parser.add_argument("--most", type=int, default=0, help="training prompts used, 0 for all that are drawn")
     parser.add_argument("--levels", type=int, nargs="*", default=[2, 6, 11], help="levels' models to export")
     parser.add_argument(
         "--backwards", action="store_true", help="trajectories from the last chunk: a second process helps"

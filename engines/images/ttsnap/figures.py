@@ -19,10 +19,3 @@ def shipped() -> dict[str, Any]:
 def held(number: int | None = None) -> tuple[str, ...]:
     """Prompts that the shipped rewards were not trained on, all tasks in turn."""
     return tuple(shipped().get("held", ()))[:number]
-
-
-def residual(reward: str, step: int) -> float:
-    """Standard deviation of the final reward given the prediction at a step, inside a prompt (held-out prompts); 0 from
-    the first step that was not trained."""
-    values = shipped().get("residual", {}).get(reward, [])
-    return float(values[step]) if step < len(values) else 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from engines.contract import Context, Refusal
+from engines.contract import Context
 from engines.devices import torch_generator
 from engines.images import choices
 from engines.images.generators.base import Generator
@@ -35,6 +35,8 @@ class Models:
     rewards: Mapping[str, Reward]
     aware: Mapping[str, NoiseAware] = field(default_factory=dict)
     judges: Mapping[str, Reward] = field(default_factory=dict)
+    residuals: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Of each noise-aware reward: standard deviation of the final reward given its prediction, by step."""
     note: str = ""
     """Why there is no noise-aware reward, if so."""
 
@@ -121,34 +123,35 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
         )
     models = Models(params, generator, rewards, judges=judges)
     if aware:
-        models.aware, models.note = _pupils(params, context.inputs, models)
+        _add_pupils(models, context.inputs)
     return models
 
 
-def _pupils(
-    params: TTSnapParams, inputs: Mapping[str, Path], models: Models
-) -> tuple[dict[str, NoiseAware], str]:
+def _add_pupils(models: Models, inputs: Mapping[str, Path]) -> None:
+    """Open the noise-aware rewards, or note why there are none. Raises Refusal where a file does not fit."""
+    params = models.params
     if params.noise_aware == PLAIN_ONLY:
-        return {}, "The noise-aware reward is switched off: cuts follow the plain reward."
+        models.note = "The noise-aware reward is switched off: cuts follow the plain reward."
+        return
     if params.noise_aware == SHIPPED and not params.is_world:
-        return {}, (
-            f"No noise-aware weights come with {params.model}: cuts follow the plain reward. Upload your own to use them."
-        )
-    paths = {name: weights_file.shipped(name) for name in params.rewards}
-    field = "noise_aware"
+        models.note = f"No noise-aware weights come with {params.model}: cuts follow the plain reward. Upload your own to use them."
+        return
+    paths, field = {name: weights_file.shipped(name) for name in params.rewards}, "noise_aware"
     if params.noise_aware == UPLOADED:
         paths, field = {params.rewards[0]: inputs[weights_file.FIELD]}, weights_file.FIELD
-    found = {}
+    missing = [choices.REWARD_TITLES[name] for name, path in paths.items() if not path.is_file()]
+    if missing:
+        models.note = (
+            f"No noise-aware weights come with the package for {missing[0]}: cuts follow the plain reward."
+        )
+        return
+    pupils, residuals = {}, {}
     for name, path in paths.items():
-        if not path.is_file():
-            raise Refusal(
-                "noise_aware",
-                f"noise_aware: no weights come with the package for {choices.REWARD_TITLES[name]}. Choose none, or upload.",
-            )
         about = weights_file.read_about(path, field)
         digest = weights_file.fingerprint(
             models.generator, models.rewards[name], steps=params.steps, guidance=params.guidance
         )
         weights_file.check_fingerprint(about, digest, field)
-        found[name] = weights_file.read(path, models.rewards[name], field)
-    return found, ""
+        pupils[name] = weights_file.read(path, models.rewards[name], field)
+        residuals[name] = about.get("residual", ())
+    models.aware, models.residuals = pupils, residuals

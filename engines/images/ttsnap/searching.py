@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 
 from engines.contract import Context
 from engines.events import Alert, Event, Progress, Text
@@ -102,7 +102,7 @@ class Search:
             guidance=params.guidance,
         )
         began = time.perf_counter()
-        residual = self.residuals() if params.adaptive and self.models.aware else None
+        residual = self.residual if params.adaptive and self.models.aware else None
         while not race.is_done:
             while race.sampling.index < search.next_cut(race, params.schedule):
                 start = time.perf_counter()
@@ -126,10 +126,11 @@ class Search:
         yield report.seconds(self.live, params.budget, time.perf_counter() - began)
         return race
 
-    def residuals(self) -> Callable[[int], float]:
-        """Residual standard deviation of the noise-aware reward by step, measured on held-out prompts in training."""
-        name = self.params.rewards[0]
-        return lambda step: figures.residual(name, step)
+    def residual(self, step: int) -> float:
+        """Standard deviation of the final reward given the prediction at a step, as training measured it; without bound
+        where it is not known, so that nobody is dropped for it."""
+        known = self.models.residuals.get(self.params.rewards[0], ())
+        return float(known[step]) if step < len(known) else float("inf")
 
     def spent(self) -> float:
         """Price of the race so far, in calls."""

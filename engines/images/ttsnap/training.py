@@ -15,7 +15,7 @@ from engines.events import Array, Axis, ClaimCheck, Event, File, Progress, Scala
 from engines.images.rewards.base import Features
 from engines.images.ttsnap import weights_file
 from engines.images.ttsnap.method import search
-from engines.images.ttsnap.method.metrics import mean_over_prompts, spearman
+from engines.images.ttsnap.method.metrics import mean_over_prompts, residual, spearman
 from engines.images.ttsnap.method.noise_aware import NoiseAware, curriculum, init, step
 from engines.images.ttsnap.opening import Models, open_models
 from engines.images.ttsnap.params import TTSnapParams
@@ -93,6 +93,7 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
     about = weights_file.about_of(
         models.generator, reward, name=name, model=params.model, steps=params.steps, guidance=params.guidance
     )
+    about["residual"] = [round(residual(_scored(pupil, test, at), test.final), 4) for at in range(levels)]
     path = weights_file.write(context.scratch / f"noise-aware-{name}.safetensors", pupil, about)
     yield File(
         weights_file.FIELD,
@@ -202,9 +203,14 @@ def _level(
         yield info
 
 
-@torch.no_grad()
 def _aligned(pupil: NoiseAware, data: Trajectories, level: int) -> float:
     """Mean Spearman correlation inside held-out prompts at a level."""
+    return mean_over_prompts(spearman(_scored(pupil, data, level), data.final))
+
+
+@torch.no_grad()
+def _scored(pupil: NoiseAware, data: Trajectories, level: int) -> NDArray[np.float64]:
+    """Predictions [P, S] at a level."""
     prompts, seeds = data.final.shape
     shown = torch.from_numpy(data.pictures[:, :, level]).flatten(0, 1)
     rows = torch.arange(prompts).repeat_interleave(seeds)
@@ -212,5 +218,4 @@ def _aligned(pupil: NoiseAware, data: Trajectories, level: int) -> float:
         pupil.score(shown[some].float() / 255, data.features.take(rows[some]), level)
         for some in torch.arange(len(rows)).split(SCORED_AT_ONCE)
     ]
-    scores = torch.cat(parts).numpy().reshape(prompts, seeds)
-    return mean_over_prompts(spearman(scores, data.final))
+    return torch.cat(parts).double().numpy().reshape(prompts, seeds)

@@ -59,6 +59,12 @@ def mean_over_prompts(values: NDArray[Any]) -> float:
     return float(seen.mean()) if seen.size else float("nan")
 
 
+def residual(predicted: NDArray[Any], final: NDArray[Any]) -> float:
+    """Standard deviation of final - predicted inside a prompt, over all prompts; both [P, S]."""
+    gap = np.asarray(final, dtype=np.float64) - predicted
+    return float((gap - gap.mean(-1, keepdims=True)).std())
+
+
 def simpson(y: NDArray[Any], x: NDArray[Any]) -> float:
     """Simpson's rule over equal intervals; an odd number of them ends with a trapezium.
 

@@ -12,6 +12,7 @@ from engines.images.ttsnap.method.metrics import (
     mean_over_prompts,
     mean_top_accuracy,
     relative_increase,
+    residual,
     simpson,
     spearman,
     top_accuracy,
@@ -49,6 +50,13 @@ def test_ties_go_to_the_lower_seed_and_nan_is_worst():
 def test_adaptive_cut_keeps_who_can_still_win():
     assert can_still_win(np.array([0.0, 1.0, 1.9, 2.0]), 0.5, 2.0).tolist() == [False, True, True, True]
     assert can_still_win(np.array([0.0, 1.0]), 0.0, 2.0).tolist() == [False, True]
+    assert can_still_win(np.array([0.0, 1.0]), np.inf, 0.0).all(), "unknown spread drops nobody"
+
+
+def test_residual_is_inside_a_prompt():
+    final = RNG.normal(size=(5, 300))
+    assert residual(final + np.arange(5)[:, None], final) == pytest.approx(0.0, abs=1e-12)
+    assert residual(np.zeros((5, 300)), final) == pytest.approx(1.0, abs=0.05)
 
 
 def test_correlations_equal_scipy():
