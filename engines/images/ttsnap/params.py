@@ -287,8 +287,7 @@ def check(params: TTSnapParams, inputs: Mapping[str, Path]) -> None:
 PRESETS = {
     "smoke": Preset(
         "Smoke", "A small search with everything once.",
-        {"budget": 30, "steps": 6, "prune_steps": (1, 3), "keep": (0.5, 0.5), "bench_prompts": 1, "pool": 6, "draws": 4,
-         "noise_aware": "none"},
+        {"budget": 60, "prune_steps": (4, 11), "keep": (0.5, 0.5), "bench_prompts": 1, "pool": 5, "draws": 4},
     ),
     "default": Preset("Search", "Thirty-two seeds race for one picture, then all contenders meet on held-out prompts.", {}),
     "several": Preset(

@@ -154,7 +154,7 @@ class Search:
             f"{self.number * self.params.prices.best_of_n():.0f}: {share:.0f} % saved.",
         )
         yield report.saved(self.live, self.params.budget, saved)
-        if self.models.params.is_world and choices.plain_prompt(self.params.prompt) not in figures.held():
+        if self.models.aware and choices.plain_prompt(self.params.prompt) not in figures.held():
             yield Text(
                 "prompts",
                 "The noise-aware reward may have been trained on this prompt; the comparison below uses held-out ones only.",

@@ -15,6 +15,7 @@ from ui.figures.template import frame
 from ui.readings import coordinates, kept, newest
 
 MOST_COLUMNS = 48
+WIDE_PX = 940
 GAP = 2
 """Columns and rows of paper between cells, in image pixels."""
 Pixels = NDArray[np.uint8]
@@ -51,7 +52,8 @@ def board(record: Record, head: Head) -> Figure:
         range=[len(rows) - 0.5, -0.5], showgrid=False, tickmode="array", tickvals=list(range(len(rows))),
         ticktext=[words(row["label"]) for row in rows], ticks="",
     )  # fmt: skip
-    layout["height"] = max(150, min(420, 96 + 64 * len(rows)))
+    # image traces keep their pixels square: as tall as the cells of a wide page are
+    layout["height"] = round(84 + len(rows) * min(64, WIDE_PX / len(order)))
     layout["meta"]["pw"]["height"] = layout["height"]
     winner = next((row["winner"] for row in rows if row["winner"] is not None), None)
     for place, row in enumerate(rows):
