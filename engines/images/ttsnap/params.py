@@ -117,10 +117,10 @@ class TTSnapParams(Params):
         help="Random schedules judged on half of the prompts; the best is tested on the other half. 0 to 2,000.",
     )  # fmt: skip
 
-    form: Literal["conditioned", "levels"] = knob(
-        "conditioned", title="Form", advanced=True, group=TRAIN,
-        help="One model that is told the level (ours), or a checkpoint a level (the paper's).",
-        labels={"conditioned": "One model", "levels": "One a level"},
+    form: Literal["heads", "levels", "conditioned"] = knob(
+        "heads", title="Form", advanced=True, group=TRAIN,
+        help="Last layers fitted in closed form (ours, R2 only); all weights, a checkpoint a level (the paper's); one model told the level (ours).",
+        labels={"heads": "Last layers", "levels": "One model a level", "conditioned": "One model"},
     )  # fmt: skip
     train_levels: int = knob(
         15, title="Levels", unit="steps", ge=1, le=49, advanced=True, group=TRAIN,
@@ -153,8 +153,8 @@ class TTSnapParams(Params):
         help="2 to 256; the paper's is 100.",
     )
     rate: float = knob(
-        3e-4, title="Learning rate", gt=0, le=1e-2, log=True, advanced=True, group=TRAIN,
-        help="Above 0, at most .01. The small R2 needs about 100 times the paper's 3e-6.",
+        3e-5, title="Learning rate", gt=0, le=1e-2, log=True, advanced=True, group=TRAIN,
+        help="Above 0, at most .01; the paper's is 3e-6 for a far larger reward. With few trajectories 3e-4 unlearns. Not for last layers.",
     )  # fmt: skip
     least: float = knob(
         0.5, title="Decay inside a level", ge=0, le=1, step=0.05, advanced=True, group=TRAIN, help="Share of the rate at the end, 0 to 1."
@@ -244,8 +244,15 @@ class TTSnapParams(Params):
                 "batch",
                 f"batch must be at most {self.train_prompts * self.train_seeds}, the number of trajectories; got {self.batch}.",
             )
-        if self.form == "levels" and self.order != "clean-to-noisy":
-            raise Refusal("order", f"order must be clean-to-noisy for one model a level; got {self.order}.")
+        if self.form != "conditioned" and self.order != "clean-to-noisy":
+            raise Refusal(
+                "order", f"order must be clean-to-noisy unless one model learns all; got {self.order}."
+            )
+        if self.form == "heads" and self.rewards[0] != "r2":
+            raise Refusal(
+                "form", f"form must be levels or conditioned for {choices.REWARD_TITLES[self.rewards[0]]}: only R2 ends in layers "
+                "that can be fitted alone."
+            )  # fmt: skip
 
     @property
     def schedule(self) -> Schedule:

@@ -14,7 +14,7 @@ from engines.devices import numpy_generator
 from engines.events import Array, Axis, ClaimCheck, Event, File, Progress, Scalar, Table, Text
 from engines.images.rewards.base import Features
 from engines.images.ttsnap import weights_file
-from engines.images.ttsnap.method import search
+from engines.images.ttsnap.method import heads, search
 from engines.images.ttsnap.method.metrics import mean_over_prompts, residual, spearman
 from engines.images.ttsnap.method.noise_aware import NoiseAware, curriculum, init, step
 from engines.images.ttsnap.opening import Models, open_models
@@ -61,7 +61,7 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
         f"{len(taught)} training prompts x {params.train_seeds} seeds, {len(held)} held-out prompts x {HELD_SEEDS} seeds; "
         f"label: {models.names[0]} of the finished picture.",
     )
-    pupil = NoiseAware(reward, levels, params.form)
+    pupil = NoiseAware(reward, levels, "levels" if params.form == "heads" else params.form)
     plain = [_aligned(pupil, test, level) for level in range(levels)]
     for level, value in enumerate(plain):
         yield Scalar(PLAIN, "Spearman", level, value)
@@ -71,11 +71,14 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
     for place, level in enumerate(order):
         generator = numpy_generator(context.seed, "batches", level)
         losses = []
-        for info in _level(params, pupil, train, level, order[:place], updates, generator):
+        how = _head if params.form == "heads" else _level
+        for info in how(params, pupil, train, level, order[:place], updates, generator):
             count += 1
             losses.append(info["loss"])
             yield Scalar(AWARE, "loss", count, info["loss"])
-            done = min(done + 1, work)  # an update costs about as much as two calls of a batch
+            done = min(
+                done + (2 * updates if params.form == "heads" else 2) - 1, work
+            )  # an update: two calls of a batch
             yield tick(f"level {level} of {levels - 1} .. 0")
         yield Scalar(AWARE, "loss of a level", level, float(np.mean(losses[-max(1, len(losses) // 4) :])))
         own = _aligned(pupil, test, level)
@@ -206,6 +209,31 @@ def _level(
 def _aligned(pupil: NoiseAware, data: Trajectories, level: int) -> float:
     """Mean Spearman correlation inside held-out prompts at a level."""
     return mean_over_prompts(spearman(_scored(pupil, data, level), data.final))
+
+
+@torch.no_grad()
+def _head(
+    params: TTSnapParams,
+    pupil: NoiseAware,
+    data: Trajectories,
+    level: int,
+    learnt: list[int],
+    updates: int,
+    rng: np.random.Generator,
+) -> Iterator[dict[str, float]]:
+    """The last layers of a level in closed form, towards those of the next cleaner one; the loss is inside prompts."""
+    prompts, seeds = data.final.shape
+    shown = torch.from_numpy(data.pictures[:, :, level]).flatten(0, 1)
+    rows = torch.arange(prompts).repeat_interleave(seeds)
+    parts = [
+        heads.states(pupil.reward, shown[some].float() / 255, data.features.take(rows[some]))
+        for some in torch.arange(len(rows)).split(SCORED_AT_ONCE)
+    ]
+    h = torch.cat(parts).double().numpy().reshape(prompts, seeds, -1)
+    pupil.begin(level)
+    head, _ = heads.fit(h, data.final.astype(np.float64), heads.head_of(pupil), rng)
+    heads.install(pupil, level, head)
+    yield {"loss": residual(h @ head.weight, data.final) ** 2}
 
 
 @torch.no_grad()

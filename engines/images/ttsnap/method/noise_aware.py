@@ -64,7 +64,8 @@ class NoiseAware(nn.Module):
         pictures float [N, 3, H, W] in 0..1: decoded estimates after `level` + 1 network calls; `features` of the
         reward's `encode`. `level` may be int64 [N] for the conditioned form. Gradients reach the pictures."""
         if isinstance(level, int):
-            if level >= self.levels:
+            untaught = bool(self.weights) and self._cleaner(level) is None
+            if level >= self.levels or untaught:
                 return self.reward.score(pictures, features)
             self._load(level)
             level = torch.full((len(pictures),), level, device=pictures.device)
@@ -74,14 +75,21 @@ class NoiseAware(nn.Module):
         finally:
             self._now = None
 
+    def _cleaner(self, level: int) -> int | None:
+        """The nearest trained level that is at least as clean."""
+        return min((at for at in self.weights if at >= level), default=None)
+
     def _load(self, level: int) -> None:
-        if self.form == "conditioned" or self._loaded == level or level not in self.weights:
-            return
-        self.model.load_state_dict(self.weights[level])
-        self._loaded = level
+        """Weights of a level; one that was not trained uses those of the next cleaner one that was."""
+        source = self._cleaner(level)
+        if source is not None and source != self._loaded:
+            self.model.load_state_dict(self.weights[source])
+            self._loaded = source
 
     def begin(self, level: int) -> None:
-        """Get ready to train a level: from the weights that the level before left ("levels")."""
+        """Get ready to train a level: from the weights of the next cleaner one ("levels")."""
+        if self.form == "levels":
+            self._load(level + 1)
         self._loaded = level
 
     def keep(self, level: int) -> None:
