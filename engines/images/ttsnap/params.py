@@ -298,8 +298,8 @@ PRESETS = {
     ),
     "default": Preset("Search", "Thirty-two seeds race for one picture, then all contenders meet on held-out prompts.", {}),
     "several": Preset(
-        "Two rewards", "R1 and R2 by the sum of their ranks, with the paper's schedule for several rewards; cuts by the plain rewards.",
-        {"noise_aware": "none", "rewards": ("r1", "r2"), "prune_steps": (4, 6, 11), "keep": (0.4, 0.5, 0.6)},
+        "Two rewards", "R1 and R2 by the sum of their ranks, with the paper's schedule for several rewards.",
+        {"rewards": ("r1", "r2"), "prune_steps": (4, 6, 11), "keep": (0.4, 0.5, 0.6)},
     ),
     "train": Preset("Train the reward", "Learn to read half-drawn pictures, level by level; about a minute and a half.",
                     {"experiment": "train"}),
