@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import model_validator
 
@@ -45,7 +45,7 @@ class TTSnapParams(Params):
         (0.4, 0.4, 0.5), title="Share kept", help="Of the seeds in the race, one share for each cut, above 0 and at most 1."
     )  # fmt: skip
     rewards: tuple[RewardName, ...] = knob(
-        ("r2",), title="Rewards", widget="choices", labels=choices.REWARD_TITLES,
+        ("r2",), title="Rewards", widget="choices", labels={name: choices.REWARD_TITLES[name] for name in get_args(RewardName)},
         help="Who judges. Several are combined by the sum of ranks. R1 and R2 read the embedded world, the others photographs.",
     )  # fmt: skip
     bench_prompts: int = knob(
