@@ -46,6 +46,14 @@ class LinearReward(Reward):
         torch.manual_seed(0)
         self.model = Linear().requires_grad_(False)
 
+    @property
+    def towers(self) -> tuple[nn.Module, ...]:
+        return (self.model,)
+
+    @property
+    def modules(self) -> tuple[nn.Module, ...]:
+        return (self.model,)
+
     def encode(self, prompts: Sequence[str]) -> Features:
         return Features({"none": torch.zeros(len(prompts), 1)})
 
