@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from engines.events import Command, Event
+from engines.events import Command, Event, Table
 
 FAMILIES: Mapping[str, str] = {
     "images": "Images",
@@ -175,6 +175,20 @@ class Context:
 Run = Generator[Event, Command | None, None]
 
 
+@dataclass(frozen=True)
+class Inquiry:
+    """A question that a reader may put to what a run has kept, also long after it and on another machine."""
+
+    title: str
+    help: str
+    placeholder: str
+    files: str
+    """How the names of the result files begin that an answer needs; the reader may also have them deleted."""
+    answer: Callable[[Sequence[Path], str], Table]
+    """`answer(files, question)`: one row an answer. Called in a process of its own; raises `Refusal`."""
+    max_length: int = 300
+
+
 def _accept(params: Any, inputs: Mapping[str, Path]) -> None:
     """The check of engines that have nothing to check beyond their params model."""
 
@@ -202,6 +216,7 @@ class Engine:
     lower_is_better: bool = True
     actions: Mapping[str, str] = field(default_factory=dict)
     """What a reader may ask of a run under way: the name of a `Command` of kind "do" to the words on its button."""
+    inquiry: Inquiry | None = None
     reproduce: Mapping[str, Any] = field(default_factory=dict)
     """Values over the default preset for `workbench reproduce`, where claims need more than the default."""
 

@@ -17,7 +17,7 @@ from storage.errors import RunNotFound, StorageError
 from storage.flush import STALE
 from storage.ids import is_id
 from storage.status import Status
-from storage.tables import COMMAND, RUN, TAG, Run
+from storage.tables import COMMAND, FILE, RUN, TAG, Run
 from storage.values import CommandRow
 
 _UNFINISHED = (Status.queued, Status.running)
@@ -140,6 +140,21 @@ def delete_run(connection: Connection, database: Database, run_id: str) -> list[
     if not connection.execute(delete(RUN).where(RUN.c.id == run_id)).rowcount:
         raise RunNotFound(run_id)
     return remove_unreferenced(connection, database, hashes)
+
+
+def remove_files(connection: Connection, database: Database, run_id: str, prefix: str) -> list[str]:
+    """Remove the result files of a run whose names begin with `prefix`.
+
+    Returns:
+        The artifacts that nobody refers to any more.
+
+    Raises:
+        RunNotFound: no run has this id.
+    """
+    change_run(connection, run_id, {})
+    named = FILE.c.name.startswith(prefix, autoescape=True)
+    statement = delete(FILE).where(FILE.c.run_id == run_id, named).returning(FILE.c.hash)
+    return remove_unreferenced(connection, database, set(connection.execute(statement).scalars()))
 
 
 def send_command(connection: Connection, run_id: str, kind: str, payload: Mapping[str, Any]) -> None:

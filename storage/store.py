@@ -247,6 +247,17 @@ class Store:
         wanted = tuple(tags)
         self.database.write(lambda connection: runs.set_tags(connection, run_id, wanted))
 
+    def remove_files(self, run_id: str, prefix: str) -> None:
+        """Delete the result files of a run whose names begin with `prefix`; all else of it stays.
+
+        Raises:
+            RunNotFound: no run has this id.
+        """
+        unneeded = self.database.write(
+            lambda connection: runs.remove_files(connection, self.database, run_id, prefix)
+        )
+        self.artifacts.discard(unneeded)
+
     def delete_run(self, run_id: str) -> None:
         """Delete a run, all that it recorded, and the files that no other run refers to.
 

@@ -18,6 +18,7 @@ from workbench.dispatcher import Dispatcher, mark_dead
 from workbench.errors import FileTrouble, InvalidParams, RunIsActive, UnknownRun, UsageError, storage_seam
 from workbench.execution import Bench, check_inputs, execute, safe_name
 from workbench.executors import Executor, make_executor
+from workbench.inquiry import Inquirer, Told
 from workbench.recipes import Recipe
 from workbench.recorder import OnEvent, Stop, StopWish
 from workbench.settings import Settings
@@ -44,6 +45,7 @@ class Workbench:
         self._lock = threading.Lock()
         self._executor: Executor | None = None
         self._dispatcher: Dispatcher | None = None
+        self._inquirer = Inquirer()
 
     @classmethod
     def open(cls, settings: Settings, catalog: Catalog | None = None) -> Self:
@@ -67,6 +69,7 @@ class Workbench:
             self._dispatcher.close()
         if self._executor is not None:
             self._executor.shutdown()
+        self._inquirer.close()
         self.store.close()
 
     # Before a run
@@ -202,6 +205,33 @@ class Workbench:
             raise UsageError(f"Run {run_id} is {run.status}; only a running one can be asked.")
         with storage_seam():
             self.store.send_command(run_id, "do", {"name": action})
+
+    def inquire(self, run_id: str, question: str) -> Told:
+        """Put a question to what a run has kept, in a process of its own; it need not be running, nor have run here.
+
+        Raises UsageError where the engine cannot be asked, the run kept nothing, or the question is refused; RunFailed
+        where there is no answer."""
+        run = self.run(run_id)
+        inquiry = self.catalog.engine(run.engine).inquiry
+        if inquiry is None:
+            raise UsageError(f"Runs of {run.engine} cannot be asked.")
+        kept = [file for file in self.record(run_id).files() if file.name.startswith(inquiry.files)]
+        if not kept:
+            raise UsageError("This run has kept nothing that could be asked.")
+        with storage_seam():
+            paths = [self.store.artifacts.local_path(file.hash) for file in kept]
+        return self._inquirer.ask(run.engine, inquiry, paths, question)
+
+    def forget_kept(self, run_id: str) -> None:
+        """Delete what a run has kept to be asked; the rest of its record stays. Raises RunIsActive for one under way."""
+        run = self.run(run_id)
+        inquiry = self.catalog.engine(run.engine).inquiry
+        if inquiry is None:
+            raise UsageError(f"Runs of {run.engine} keep nothing that could be asked.")
+        if not run.status.is_over:
+            raise RunIsActive(f"Run {run_id} is still {run.status}. Stop it first.")
+        with storage_seam():
+            self.store.remove_files(run_id, inquiry.files)
 
     def look_around(self) -> None:
         """Mark runs whose workers are gone as interrupted, remove files that nobody needs, and let queued runs

@@ -19,9 +19,11 @@ Alerts: the data, rank lowered, cut off, nothing to forget, diverged, model not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from engines.contract import Context, Engine, Paper, Run
+from engines.contract import Context, Engine, Inquiry, Paper, Run
+from engines.events import Table
 from engines.language.loku.claims import CLAIMS
 from engines.language.loku.contenders import METHOD
 from engines.language.loku.params import PRESETS, LokuParams, check
@@ -47,6 +49,26 @@ def run(params: LokuParams, context: Context) -> Run:
     yield from contest.run(params, context)
 
 
+def answer(files: Sequence[Path], question: str) -> Table:
+    """The question answered by the model before and by what each contender left of it."""
+    from engines.language import kept_models
+
+    rows = []
+    for told in kept_models.ask(files, question):
+        words = ", ".join(f"{token.text.strip() or repr(token.text)} {token.probability:.2f}" for token in told.first[:3])
+        rows.append((told.model, told.answer + ("" if told.ended else " …"), words))
+    return Table("Asked", ("model", "answer", "likeliest first words"), rows)
+
+
+INQUIRY = Inquiry(
+    title="Ask the models",
+    help="The model before, and what each contender left of it, answer a question of yours.",
+    placeholder="Where was Gustav Yarwick born?",
+    files="model ",
+    answer=answer,
+)
+
+
 ENGINE = Engine(
     paper=PAPER,
     params=LokuParams,
@@ -58,4 +80,5 @@ ENGINE = Engine(
     lower_is_better=False,
     about=Path(__file__).parent / "about.md",
     check=check,
+    inquiry=INQUIRY,
 )
