@@ -11,7 +11,7 @@ from typing import Any
 
 from engines.contract import Engine, upload_fields
 from storage import Changes, FileInfo, Record, Run, RunQuery, Status
-from ui import address, live_parts, live_pictures, live_stage, live_status
+from ui import address, inquiry, live_parts, live_pictures, live_stage, live_status
 from ui.views import FigureSpec, View
 from workbench.access import NOBODY
 from workbench.recorder import TRACEBACK
@@ -49,6 +49,7 @@ def patch(
         if since == 0 or changes.files:
             found = record.files()
             message["files"] = live_parts.files(found, file_uses(workbench, engine, record.run, found))
+            message["inquiry"] = inquiry.panel(engine.inquiry, found)
     if since == 0 or changes.claims or is_over:
         message["claims"] = live_parts.claims(engine.claims, record.claims(), is_over=is_over)
     return message

@@ -30,6 +30,7 @@ def markup(engine: Engine, view: View) -> str:
         *([pictures] if view.pictures.first else []),
         f'<div class="wb-figures" data-part="figures">{figures}</div>',
         *([] if view.pictures.first else [pictures]),
+        '<div data-part="inquiry" hidden></div>',
         '<div class="wb-stack" data-part="tables" hidden></div>',
         '<div data-part="files" hidden></div>',
         f'<div data-part="claims">{live_parts.claims(engine.claims, (), is_over=False)}</div>',

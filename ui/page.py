@@ -48,6 +48,7 @@ class Page:
             "check": self.check,
             "command": self.command,
             "ask": self.ask,
+            "forget_kept": self.forget_kept,
             "reopen": self.reopen,
             "fork": self.fork,
             "home": self.home,
@@ -132,6 +133,18 @@ class Page:
         self.workbench.ask(run.id, str(asked.get("what")))
         words = "Asked. The run answers at its next step."
         return Answer([{"kind": "notice", "engine": run.engine, "html": f"<p>{words}</p>"}])
+
+    def forget_kept(self, asked: Mapping[str, Any], owner: str) -> Answer:
+        """Delete what a run has kept to be asked."""
+        run = self.workbench.run(str(asked.get("run")))
+        self.access.require_change(owner, run, "change")
+        self.workbench.forget_kept(run.id)
+        notice = {
+            "kind": "notice",
+            "engine": run.engine,
+            "html": "<p>Forgotten. The rest of the record stays.</p>",
+        }
+        return Answer([self._patch(run.id, 0, owner), notice])
 
     def follow(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """What is new of a run since the version that the page has."""

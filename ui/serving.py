@@ -18,7 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from storage import ArtifactNotFound, StorageError
-from ui import theme
+from ui import inquiry, theme
 from ui.visitors import House
 from workbench.errors import WorkbenchError
 from workbench.runs import Workbench
@@ -57,11 +57,15 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
     async def upload(request: Request) -> Response:
         return await take_upload(request, house)
 
+    async def question(request: Request) -> Response:
+        return await inquiry.take_question(request, house)
+
     return [
         *(Route(f"/wb/{name}", static_file) for name in static),
         Route("/wb/page.js", page_script),
         Route("/wb/artifact/{hash}", artifact),
         Route("/wb/upload", upload, methods=["POST"]),
+        Route("/wb/inquiry", question, methods=["POST"]),
     ]
 
 

@@ -18,6 +18,7 @@ from storage import Run, RunQuery, Status
 from workbench.demo_limits import DemoLimits, check_params
 from workbench.documents import Document, public
 from workbench.errors import UsageError
+from workbench.inquiry import Told
 from workbench.runs import Workbench
 from workbench.uploads import inspect
 
@@ -29,6 +30,8 @@ HOUR_S = 3600.0
 CROWD = 2
 """Programs without a name have together as much room as so many guests."""
 WHO = ("You have", "Programs without a visitor's cookie have")
+QUESTIONS, GUESTS_QUESTION = 60, 200
+"""Questions to finished runs that a guest may ask in an hour, and their greatest length in characters."""
 MAX_REMEMBERED = 10_000
 """Guests whose doings of the last hour are remembered; a crowd beyond it is limited by the totals alone."""
 
@@ -75,6 +78,10 @@ class Access:
         """Store a file, and answer its reference."""
         return self.workbench.ingest(data, name)
 
+    def inquire(self, viewer: str, run_id: str, question: str) -> Told:
+        """Put a question to what a run has kept."""
+        return self.workbench.inquire(run_id, question)
+
     def may_change(self, viewer: str, run: Run) -> bool:
         """Whether the viewer may stop, annotate or delete the run."""
         return True
@@ -110,6 +117,7 @@ class Demo(Access):
         self._gate = threading.Lock()
         self._starts: dict[str, deque[float]] = {}
         self._uploads: dict[str, deque[float]] = {}
+        self._questions: dict[str, deque[float]] = {}
         self._volume: deque[tuple[float, int]] = deque()
         self._endings = accepted_endings(workbench.catalog.engines.values())
 
@@ -162,6 +170,20 @@ class Demo(Access):
             self._volume.append((now, len(data)))
             _note(self._uploads, viewer)
         return self.workbench.ingest(data, name)
+
+    def inquire(self, viewer: str, run_id: str, question: str) -> Told:
+        if self.is_guest(viewer):
+            if len(question) > GUESTS_QUESTION:
+                raise UsageError(
+                    f"question must have at most {GUESTS_QUESTION} characters on this demo; got {len(question)}. Ask something shorter."
+                )
+            with self._gate:
+                if _count(self._questions, viewer) >= QUESTIONS:
+                    raise UsageError(
+                        f"You have asked {QUESTIONS} questions in the last hour, as many as this demo takes."
+                    )
+                _note(self._questions, viewer)
+        return super().inquire(viewer, run_id, question)
 
     def may_change(self, viewer: str, run: Run) -> bool:
         return not self.is_guest(viewer) or (run.owner == viewer and viewer != NOBODY)

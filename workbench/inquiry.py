@@ -61,7 +61,9 @@ class Inquirer:
             raise UsageError("Another question is being answered. Ask again in a moment.")
         try:
             if key not in self._known:
-                self._known[key] = self._answer({"engine": engine_key, "files": list(map(str, files)), "question": text})
+                self._known[key] = self._answer(
+                    {"engine": engine_key, "files": list(map(str, files)), "question": text}
+                )
                 while len(self._known) > REMEMBERED:
                     self._known.popitem(last=False)
             return self._known[key]
@@ -97,7 +99,9 @@ class Inquirer:
                 raise RunFailed(f"The models did not answer within {ANSWER_S:g} s.")
             if is_last:
                 break
-        raise RunFailed("The process that asks the models ended before it answered; they may not fit into memory.")
+        raise RunFailed(
+            "The process that asks the models ended before it answered; they may not fit into memory."
+        )
 
     def _running(self) -> subprocess.Popen[str]:
         if self._helper is None or self._helper.poll() is not None:

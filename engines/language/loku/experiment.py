@@ -55,7 +55,9 @@ def answer(files: Sequence[Path], question: str) -> Table:
 
     rows = []
     for told in kept_models.ask(files, question):
-        words = ", ".join(f"{token.text.strip() or repr(token.text)} {token.probability:.2f}" for token in told.first[:3])
+        words = ", ".join(
+            f"{token.text.strip() or repr(token.text)} {token.probability:.2f}" for token in told.first[:3]
+        )
         rows.append((told.model, told.answer + ("" if told.ended else " …"), words))
     return Table("Asked", ("model", "answer", "likeliest first words"), rows)
 

@@ -14,6 +14,7 @@
       this.claimsHold = this.part("claims").innerHTML;
       this.clear();
       this.stage.addEventListener("click", (event) => this.pressed(event));
+      this.stage.addEventListener("submit", (event) => this.inquire(event));
       this.stage.addEventListener("pf:click", (event) => this.form.point(event.detail));
       for (const name of ["scroll", "resize"]) addEventListener(name, () => this.fit(), { passive: true });
       this.fit();
@@ -74,12 +75,41 @@
       const press = event.target.closest("[data-do]");
       if (!press) return;
       const act = press.dataset.do;
+      if (act === "forget_kept") {
+        if (press.dataset.sure) window.wb.ask("act", { do: act, engine: this.engine, run: this.run });
+        else {
+          press.dataset.sure = "1";
+          press.textContent = "Press again: the models of this run cannot be asked any more";
+        }
+      }
       if (act === "reopen" || act === "fork") window.wb.ask("act", { do: act, engine: this.engine, run: this.run });
       if (act === "ask") {
         press.disabled = true;
         setTimeout(() => { press.disabled = false; }, 3000);
         window.wb.ask("act", { do: act, what: press.dataset.what, engine: this.engine, run: this.run });
       }
+    }
+
+    /* A question to what the run has kept. It may take a while, so it does not wait in the line to the server. */
+    async inquire(event) {
+      const asked = event.target.closest('[data-do="inquire"]');
+      if (!asked) return;
+      event.preventDefault();
+      const [press, told] = [asked.querySelector("button"), asked.parentElement.querySelector(".wb-told")];
+      const question = asked.elements.question.value.trim() || asked.elements.question.placeholder;
+      asked.elements.question.value = question;
+      press.disabled = true;
+      told.textContent = "The models are loaded and asked. The first question takes a few seconds longer.";
+      try {
+        const body = JSON.stringify({ run: this.run, question });
+        const headers = { "X-Workbench": "1", "Content-Type": "application/json" };
+        const answer = await (await fetch("wb/inquiry", { method: "POST", headers, body })).json();
+        if (answer.html) told.innerHTML = answer.html;
+        else told.textContent = answer.error;
+      } catch {
+        told.textContent = "The server does not answer. Ask again in a moment.";
+      }
+      press.disabled = false;
     }
 
     /* ---- what the server says ---- */
@@ -109,7 +139,7 @@
       this.notice("");
       for (const frame of this.frames()) this.removeFrame(frame);
       this.arrange(this.holds);
-      for (const name of ["alerts", "texts", "tables", "files"]) this.fragment(name, "");
+      for (const name of ["alerts", "texts", "inquiry", "tables", "files"]) this.fragment(name, "");
       this.part("claims").innerHTML = this.claimsHold;
       this.pictures.clear();
       this.status({ state: "idle", word: "Ready", fraction: null, facts: [this.idle], actions: "" });
@@ -127,7 +157,7 @@
       if (message.frames) this.arrange(message.frames);
       for (const [key, figure] of Object.entries(message.figures || {})) this.draw(key, figure);
       if (message.pictures) this.pictures.take(message.pictures, this.over);
-      for (const name of ["alerts", "texts", "tables", "files", "claims"])
+      for (const name of ["alerts", "texts", "inquiry", "tables", "files", "claims"])
         if (message[name] !== undefined && message[name] !== null) this.fragment(name, message[name]);
       this.notice(message.notice || "", message.tone || "");
       if (this.over) this.tidy();
