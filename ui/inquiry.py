@@ -28,7 +28,7 @@ def panel(inquiry: Inquiry | None, files: list[FileInfo]) -> str:
     return (
         f'<section class="wb-block wb-inquiry"><h3>{escape(inquiry.title)}</h3><p class="wb-help">{escape(inquiry.help)}</p>'
         '<form data-do="inquire">'
-        '<input name="question" type="text" aria-label="Your question" autocomplete="off" maxlength="{inquiry.max_length}" '
+        f'<input name="question" type="text" aria-label="Your question" autocomplete="off" maxlength="{inquiry.max_length}" '
         f'placeholder="{escape(inquiry.placeholder)}"><button type="submit" class="wb-secondary">Ask</button></form>'
         '<div class="wb-told" role="status" aria-live="polite"></div>'
         f'<button type="button" class="wb-quiet" data-do="forget_kept">Forget these weights ({escape(room)})</button></section>'

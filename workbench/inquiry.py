@@ -29,6 +29,7 @@ BUSY_S = 30.0
 """Longest wait for the question before."""
 QUIET_S = 600.0
 REMEMBERED = 64
+COMMAND = ("-m", "workbench.inquiry")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ class Inquirer:
         if self._helper is None or self._helper.poll() is not None:
             self.close()
             self._helper = subprocess.Popen(
-                [sys.executable, "-m", "workbench.inquiry"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                [sys.executable, *COMMAND], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             )  # fmt: skip
         return self._helper

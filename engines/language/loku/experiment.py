@@ -8,7 +8,7 @@ Scalars by step: `IHL`, `p target`, `p runner-up` (means over the forget batch),
 CE`, `learning rate`, `gradient length`, `time/step` (s).
 Scalars by epoch (fractions): `forget accuracy` (memorisation accuracy, what the stopping rule looks at), `extraction
 likelihood` (plain texts), `model utility`, `forget|retain|known authors|world probability`, `... fact accuracy`,
-`... accuracy`, `forget truth ratio`. Once: `largest logit change at the start`, `time/importance`, `fact accuracy
+`... accuracy`, `forget truth ratio`. Once: `threshold`, `largest logit change at the start`, `time/importance`, `fact accuracy
 before|after the attack`.
 Arrays: `next token` (step: which probe; model x token), `truth ratios` (model x question, sorted), `row weights` and
 `spread of row weights` (layer x target), `share taken by the rank` (matrix x weighted, plain), `spectra`.

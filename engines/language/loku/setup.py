@@ -142,6 +142,7 @@ def set_up(
         yield from quality_scalars(TWIN, gold, 0)
     rule, words = _rule(params, exam, model, gold, before, context.seed)
     yield Text("threshold", words)
+    yield Scalar(BEFORE, "threshold", 0, rule.accuracy)
     setup = Setup(
         params,
         context,

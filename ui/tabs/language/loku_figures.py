@@ -55,8 +55,7 @@ def path(record: Record, head: Head) -> Figure:
 
 def forgetting(record: Record, head: Head) -> Figure:
     """Accuracy on the forget set over the epochs, with the threshold."""
-    at = last_value(record, TWIN, "threshold")
-    at = last_value(record, BEFORE, "threshold") if at is None else at
+    at = last_value(record, BEFORE, "threshold")
     threshold = () if at is None else (Threshold(at, "threshold", "y"),)
     drawn = _without_models(curves(record, "forget accuracy", roles=ROLES))
     return lines(head, drawn, EPOCH, Axis("accuracy", low=0, high=1), method=METHOD, thresholds=threshold)
