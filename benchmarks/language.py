@@ -8,6 +8,11 @@ losses of its paraphrase and five wrong options for the truth ratio; a greedy an
   are answered together with a cache;
 - left-padded: the same scores, but answers from transformers' generate on a batch padded on the left, as TOFU's code does;
 - one by one: a forward for each sequence, and transformers' generate for each question.
+fisher: Fisher values of forget05 of every question (LoKU's importance) from one backward pass a batch, beside a plain backward pass
+of the same batches, and beside the loop over questions whose values it must equal; in time a token.
+memory: peak of resident memory in a process of its own: three unlearning steps of GPT-Neo-125M's shape (random weights), all
+weights with AdamW against LoRA of rank 8, above the process that only holds the model.
+
 All must agree. Contenders take turns, so that a busy machine hits all alike; medians of CPU time, and their ratios.
 """
 
@@ -17,9 +22,12 @@ import argparse
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -145,7 +153,92 @@ def take_turns(work: dict[str, Callable[[int], object]], repeats: int) -> dict[s
     return {name: statistics.median(values) for name, values in taken.items()}
 
 
-PARTS: dict[str, Callable[[int], None]] = {"evaluation": evaluation}
+def fisher(repeats: int) -> None:
+    """Importance of every question in one pass, against a plain backward pass."""
+    from engines.language.loku.method import FisherMeter
+    from engines.language.prompts import collate
+
+    model = load("authors")
+    rows = [model.encode(item.question, item.answer) for item in authors.build().corpus("forget05").forget]
+    batches = [collate(rows[start : start + 50], model.pad) for start in range(0, len(rows), 50)]
+    singles = [collate([row], model.pad) for row in rows]
+    tokens = sum(len(row.ids) for row in rows)
+
+    def ours(_: int) -> dict[str, torch.Tensor]:
+        meter = FisherMeter(model.model, model.targets)
+        for batch in batches:
+            meter.add(batch)
+        return meter.values()
+
+    def plain(_: int) -> None:
+        for batch in batches:
+            model.model.zero_grad()
+            model.model(**batch.inputs(), labels=batch.labels, use_cache=False).loss.backward()
+        model.model.zero_grad()
+
+    def loop(_: int) -> dict[str, torch.Tensor]:
+        meter = FisherMeter(model.model, model.targets)
+        for batch in singles:
+            meter.add(batch)
+        return meter.values()
+
+    seconds = take_turns({"plain backward": plain, "ours": ours, "one by one": loop}, repeats)
+    first, second = ours(0), loop(0)
+    error = max(float((first[n] - second[n]).abs().max() / second[n].abs().max()) for n in first)
+    print(
+        f"\nfisher: {len(rows)} questions, {tokens} tokens; largest relative difference of a value {error:.1e}"
+    )
+    for name, value in seconds.items():
+        print(
+            f"  {name:15s} {1e6 * value / tokens:8.1f} us a token  x {value / seconds['plain backward']:.2f}"
+        )
+
+
+def memory(repeats: int) -> None:
+    """Peak memory of unlearning, each way in a process of its own."""
+    print("\nmemory: three steps of IHL, GPT-Neo-125M's shape, 4 + 4 questions of 64 tokens")
+    peaks = {way: _peak_mib(way) for way in ("model alone", "LoRA", "all weights")}
+    for way, peak in peaks.items():
+        above = peak - peaks["model alone"]
+        print(f"  {way:12s} {peak:8.0f} MiB, {above:8.0f} above the model alone")
+    print(
+        f"  all weights / LoRA above the model: {(peaks['all weights'] - peaks['model alone']) / (peaks['LoRA'] - peaks['model alone']):.1f}"
+    )
+
+
+def _peak_mib(way: str) -> float:
+    """Largest resident memory of a process that unlearns that way, MiB."""
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import language; language.unlearn({way!r})"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], check=True, capture_output=True, text=True
+    )
+    return float(done.stdout.split()[-1])
+
+
+def unlearn(way: str) -> None:
+    """Three unlearning steps, or only the model; prints the peak of this process in MiB."""
+    import resource
+
+    from transformers import GPTNeoConfig, GPTNeoForCausalLM
+
+    from engines.language.loku.starts import AdapterSettings, with_adapters
+    from engines.language.loku.unlearning import Questions, Settings, Unlearner
+
+    torch.manual_seed(0)
+    config = GPTNeoConfig(hidden_size=768, num_layers=12, num_heads=12, attention_types=[[["global"], 12]])
+    model: torch.nn.Module = GPTNeoForCausalLM(config).eval()
+    rows = [Encoded(tuple(torch.randint(1, 50000, (64,)).tolist()), 16) for _ in range(12)]
+    if way == "LoRA":
+        targets = ("q_proj", "k_proj", "v_proj", "out_proj", "c_fc", "c_proj")
+        model = with_adapters(model, AdapterSettings(8, 16, targets), seed=0)
+    if way != "model alone":
+        unlearner = Unlearner(model, Questions(rows, rows), Settings(batch=4, epochs=1), pad=0, seed=0)
+        for _ in range(3):
+            unlearner.step()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+PARTS: dict[str, Callable[[int], None]] = {"evaluation": evaluation, "fisher": fisher, "memory": memory}
 
 
 def main() -> None:

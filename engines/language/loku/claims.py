@@ -10,7 +10,7 @@ from engines.events import ClaimCheck
 from engines.language.loku.contenders import METHOD
 
 if TYPE_CHECKING:
-    from engines.language.loku.contest import Outcome
+    from engines.language.loku.contest import Outcome, Race
     from engines.language.loku.setup import Setup
 
 SOURCE = "arXiv 2408.06621, abstract and experiments; the tables' figures could not be confirmed"
@@ -19,21 +19,21 @@ UNCHANGED = 1e-3
 CLAIMS = (
     Claim("utility", "Where forgetting is equal, IHL + FILA keeps more model utility than GA and GradDiff", source=SOURCE),
     Claim("utility_plain", "Where forgetting is equal, IHL with plain LoRA keeps more model utility than GA and GradDiff", source=SOURCE),
-    Claim("steps", "FILA brings IHL to the threshold in fewer steps than plain LoRA does", source=SOURCE, unit="steps"),
+    Claim("steps", "At one learning rate FILA brings IHL to the threshold in fewer steps than plain LoRA", source=SOURCE, unit="steps"),
     Claim("quality", "IHL + FILA brings the truth ratios nearer to those of a model that never saw the data (log10 p)", source=SOURCE),
     Claim("preserved", "FILA leaves the function of the model as it was: no logit moves by 0.001 at the start", source="by construction"),
 )  # fmt: skip
 
 
-def check(setup: Setup, outcomes: Sequence[Outcome]) -> Iterator[ClaimCheck]:
+def check(setup: Setup, outcomes: Sequence[Outcome], race: Race | None) -> Iterator[ClaimCheck]:
     """A verdict for each claim whose contenders took part."""
     by_series = {outcome.contender.series: outcome for outcome in outcomes}
     rivals = [by_series[name] for name in ("GA", "GradDiff") if name in by_series]
     for key, series in (("utility", METHOD), ("utility_plain", "IHL")):
         if series in by_series and rivals:
             yield _utility(key, by_series[series], rivals)
-    if METHOD in by_series and "IHL" in by_series:
-        yield _steps(by_series[METHOD], by_series["IHL"])
+    if race is not None and "IHL" in by_series:
+        yield _steps(race, by_series["IHL"])
     if METHOD in by_series:
         yield _quality(setup, by_series[METHOD])
         change = by_series[METHOD].start_change
@@ -73,26 +73,27 @@ def _utility(key: str, mine: Outcome, rivals: Sequence[Outcome]) -> ClaimCheck:
     )
 
 
-def _steps(fila: Outcome, plain: Outcome) -> ClaimCheck:
-    rates = f"Learning rates {fila.rate:g} and {plain.rate:g}."
-    if not fila.reached:
+def _steps(race: Race, plain: Outcome) -> ClaimCheck:
+    """Steps of FILA and of plain LoRA at the same learning rate, that of plain LoRA."""
+    words = f"Both at the learning rate {race.rate:g}; the utilities there are {race.utility:.3f} and {plain.quality.utility:.3f}."
+    if not race.reached:
         holds = False if plain.reached else None
         return ClaimCheck(
             "steps",
             None,
-            plain.steps if plain.reached else None,
+            float(plain.steps) if plain.reached else None,
             holds,
-            f"FILA did not reach the threshold. {rates}",
+            f"FILA did not reach the threshold. {words}",
         )
     if not plain.reached:
         return ClaimCheck(
             "steps",
-            float(fila.steps),
+            float(race.steps),
             None,
             True,
-            f"Plain LoRA did not reach the threshold in {plain.steps} steps. {rates}",
+            f"Plain LoRA did not reach the threshold in {plain.steps} steps. {words}",
         )
-    return ClaimCheck("steps", float(fila.steps), float(plain.steps), fila.steps < plain.steps, rates)
+    return ClaimCheck("steps", float(race.steps), float(plain.steps), race.steps < plain.steps, words)
 
 
 def _quality(setup: Setup, mine: Outcome) -> ClaimCheck:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -23,6 +24,19 @@ from engines.language.loku.params import LokuParams
 from engines.language.loku.setup import TWIN, Setup, quality_scalars, set_up
 from engines.language.loku.starts import Begun, begin, largest_change, state_bytes
 from engines.language.loku.unlearning import Diverged, StepInfo, Unlearner
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Race:
+    """FILA at the learning rate of plain LoRA: its steps, whether they reached the threshold, the utility there."""
+
+    steps: int
+    reached: bool
+    rate: float
+    utility: float
 
 
 @dataclass
@@ -62,8 +76,9 @@ def run(params: LokuParams, context: Context) -> Iterator[Event]:
             setup.done += 1
             yield from report.so_far(setup, outcomes)
         yield from _twin_attack(setup)
+        race = yield from _same_rate(setup, outcomes)
         yield from report.ending(setup, outcomes)
-        yield from claims.check(setup, outcomes)
+        yield from claims.check(setup, outcomes, race)
         yield Progress(setup.total, setup.total, "done")
 
 
@@ -190,6 +205,38 @@ def _keep(setup: Setup, contender: Contender, begun: Begun) -> Iterator[Event]:
             "model not kept", 0,
             f"{contender.series}: what it changed takes more than {kept_models.LIMIT_BYTES // 2**20} MiB and was not kept.",
         )  # fmt: skip
+
+
+def _same_rate(setup: Setup, outcomes: list[Outcome]) -> Generator[Event, None, Race | None]:
+    """FILA once more at plain LoRA's learning rate, where that is another one, to count steps alone: with rates tuned
+    for utility a slower rate would hide what the start does."""
+    found = {o.contender.series: o for o in outcomes}
+    if METHOD not in found or "IHL" not in found:
+        return None
+    fila, plain = found[METHOD], found["IHL"]
+    if fila.rate == plain.rate:
+        return Race(fila.steps, fila.reached, plain.rate, fila.quality.utility)
+    series = f"{METHOD}, rate of plain LoRA"
+    yield setup.progress(f"{series}: counting steps", -0.01)
+    begun = begin(setup.model, "fila", setup.adapters, setup.context.seed, setup.fishers)
+    unlearner = Unlearner(
+        begun.model.model, setup.questions, setup.settings(fila.contender, plain.rate), pad=setup.model.pad,
+        seed=setup.context.seed,
+    )  # fmt: skip
+    yield Scalar(series, "forget accuracy", 0, setup.before.forget.known)
+    _, reached, _ = yield from _quietly(train(setup, series, unlearner, begun, watched=False))
+    return Race(unlearner.taken, reached, plain.rate, setup.exam.kept(begun.model).utility)
+
+
+def _quietly(events: Generator[Event, None, T]) -> Generator[Event, None, T]:
+    """The same events without those of progress: what is done besides has no share in it."""
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]
+        if not isinstance(event, Progress):
+            yield event
 
 
 def _twin_attack(setup: Setup) -> Iterator[Event]:

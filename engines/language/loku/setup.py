@@ -71,7 +71,8 @@ class Setup:
             tuned = tuned_rate(contender)
         return tuned if tuned is not None else self.params.learning_rate
 
-    def settings(self, contender: Contender) -> Settings:
+    def settings(self, contender: Contender, rate: float | None = None) -> Settings:
+        """How a contender is trained; at another learning rate than its own where `rate` is given."""
         p = self.params
         direction = torch.randn(
             int(self.model.model.config.hidden_size), generator=torch_generator(self.context.seed, "RMU")
@@ -85,7 +86,7 @@ class Setup:
             rmu_direction=direction / direction.norm(),
         )
         return Settings(
-            loss=contender.loss, lr=self.rate(contender), epochs=p.epochs, batch=p.batch, retain_weight=p.retain_weight,
+            loss=contender.loss, lr=rate or self.rate(contender), epochs=p.epochs, batch=p.batch, retain_weight=p.retain_weight,
             optimizer=p.optimizer, weight_decay=p.weight_decay, warm_up=p.warm_up, constants=constants,
         )  # fmt: skip
 
