@@ -25,7 +25,6 @@ from engines.language.loku.setup import TWIN, Setup, quality_scalars, set_up
 from engines.language.loku.starts import Begun, begin, largest_change, state_bytes
 from engines.language.loku.unlearning import Diverged, StepInfo, Unlearner
 
-
 T = TypeVar("T")
 
 
