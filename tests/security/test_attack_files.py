@@ -84,6 +84,8 @@ def test_no_answer_names_a_path_a_traceback_or_the_environment(demo: Any, guest:
     answers += [one.http.get(path).text for path in ("/", "/config", "/gradio_api/info", "/wb/library/runs")]
     answers += [one.http.get(f"/wb/run/{run}.json").text for run in (run["id"], demo.published)]
     answers += [one.http.get(path).text for path in ("/wb/runs.json", "/wb/engines.json")]
+    answers += [one.http.get(f"/wb/library/{name}").text for name in ("claims", "claims.json")]
+    answers.append(one.http.post("/wb/inquiry", json={"run": run["id"], "question": "../../x"}).text)
     bundle = one.http.get(f"/wb/export/{run['id']}.zip").content
     answers += _members(bundle)
     for search in (f"?run={run['id']}", f"?run={demo.published}"):
@@ -135,5 +137,6 @@ def test_every_route_of_ours_is_known_to_these_tests(access: Demo) -> None:
     found = {re.sub(r"fonts/.*", "fonts/", route.path) for route in app.routes(access.workbench, house)}
     assert found == {
         "/wb/plotly.min.js", "/wb/icon.svg", "/wb/fonts/", "/wb/page.js", "/wb/artifact/{hash}", "/wb/upload",
-        "/wb/follow", "/wb/run/{name}", "/wb/runs.json", "/wb/engines.json", "/wb/library/runs", "/wb/library/compare", "/wb/library/import", "/wb/library/{what}", "/wb/export/{name}",
+        "/wb/follow", "/wb/run/{name}", "/wb/runs.json", "/wb/engines.json", "/wb/library/runs", "/wb/library/compare", "/wb/library/import", "/wb/library/claims", "/wb/library/claims.json",
+        "/wb/inquiry", "/wb/library/{what}", "/wb/export/{name}",
     }  # fmt: skip

@@ -10,7 +10,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,12 @@ SERVE = (
     "import sys; from workbench.cli import main; sys.exit(main(['serve', '--mcp', '--port', sys.argv[1]]))"
 )
 SURFACE = Path(__file__).with_name("public_surface.json")
+
+
+def apart(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+    """What `work` answers, run in a thread: Playwright keeps an event loop going in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: asyncio.run(work())).result()
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +166,7 @@ def test_agents_find_the_same_functions_as_tools(address: tuple[str, Path]) -> N
             refused = await session.call_tool(name, {**asked, "values": {"steps": 0}})
             return set(tools), started, refused
 
-    tools, started, refused = asyncio.run(talk())
+    tools, started, refused = apart(talk)
     public = {name.strip("/") for name in json.loads(SURFACE.read_text("utf-8"))["endpoints"]}
     assert {next(end for end in public if tool.endswith(end)) for tool in tools} == public
     assert not started.isError
@@ -176,7 +183,7 @@ def surface(workbench: Workbench) -> dict[str, Any]:
     async def make() -> Any:
         return app.build(workbench)
 
-    endpoints = asyncio.run(make()).get_api_info()["named_endpoints"]
+    endpoints = apart(make).get_api_info()["named_endpoints"]
     # wb/library and wb/login are asked by the page's own script, fonts and scripts belong to it: none is promised.
     promised = re.compile(r"/wb/(run|runs|engines|export|artifact|upload)\b")
     routes = {route.path for route in app.routes(workbench) if promised.match(route.path)}
