@@ -68,7 +68,7 @@ class LokuParams(Params):
         help="Weight of the retain term beside the forgetting term, 0 to 5; the paper's is 1.",
     )  # fmt: skip
     learning_rate: float = knob(
-        1e-3, title="One learning rate", gt=0, le=1, log=True, advanced=True, group=TRAINING,
+        4e-3, title="One learning rate", gt=0, le=1, log=True, advanced=True, group=TRAINING,
         help="Peak rate where rates are one for all, above 0, at most 1 (paper: 2e-4 for Phi-1.5, 1e-4 for Llama-2).",
     )  # fmt: skip
     batch: int = knob(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engines.events import Alert, Array, Axis, Event, Scalar, Table, Text
+from engines.language import authors
 from engines.language.loku import tokens
 from engines.language.loku.baselines import LOSS_KEYS
-from engines.language.loku.contenders import tuning_rows
+from engines.language.loku.contenders import contenders, tuned_rate, tuning_rows
 from engines.language.loku.evaluation import Quality
 from engines.language.loku.method.tofu import FEW_QUESTIONS, ForgetQuality, forget_quality
 from engines.language.loku.setup import BEFORE, TWIN, Setup
@@ -46,11 +47,23 @@ def before(setup: Setup) -> Iterator[Event]:
         ),
         tuning_rows(),
     )
+    yield from _untuned(setup)
     setup_views = [(BEFORE, tokens.look(setup.model, setup))]
     if setup.twin is not None:
         setup_views.append((TWIN, tokens.look(setup.twin, setup)))
     setup.views = setup_views
     yield from so_far(setup, [])
+
+
+def _untuned(setup: Setup) -> Iterator[Event]:
+    """Who runs at the one rate although tuned rates were asked for."""
+    params = setup.params
+    if params.rates == "tuned":
+        chosen = contenders(params.losses, params.starts, params.baseline_starts)
+        without = [c.series for c in chosen if params.model != authors.MODEL or tuned_rate(c) is None]
+        if without:
+            words = f"{', '.join(without)} were not tuned and use the one rate {params.learning_rate:g}."
+            yield Text("learning rates", words)
 
 
 def _general(setup: Setup) -> str:
