@@ -54,7 +54,7 @@ class LokuParams(Params):
         help="Rank r of the adapters, 1 to 256; too high a rank for the model's layers is lowered and said so.",
     )  # fmt: skip
     epochs: int = knob(
-        10, title="Epochs at most", unit="passes over what is forgotten", ge=1, le=100, demo_max=20,
+        15, title="Epochs at most", unit="passes over what is forgotten", ge=1, le=100, demo_max=20,
         help="1 to 100; each contender stops earlier once it knows no more than a model that never saw the data.",
     )  # fmt: skip
     rates: Literal["tuned", "one"] = knob(

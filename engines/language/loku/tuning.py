@@ -3,7 +3,7 @@
     python -m engines.language.loku.tuning [--only ihl+fila ga+lora]
 
 Every contender gets the same rates, epochs and seed, which no experiment uses by default (100), on the task of the
-default preset (forget05, rank 8, batch 8, 10 epochs at most). A rate's result is the utility of what must stay at the
+default preset (forget05, rank 8, batch 8, 15 epochs at most). A rate's result is the utility of what must stay at the
 moment when the threshold is reached: equal forgetting for all. `contenders.merit` says how the best one is chosen.
 """
 
