@@ -2,7 +2,7 @@
 
     python -m engines.language.loku.tuning [--only ihl+fila ga+lora]
 
-Every contender gets the same rates, epochs and seed, which no experiment uses by default (100), on the task of the
+Every contender gets the same rates, epochs and seeds, which no experiment uses by default (100 and 101), on the task of the
 default preset (forget05, rank 8, batch 8, 15 epochs at most). A rate's result is the utility of what must stay at the
 moment when the threshold is reached: equal forgetting for all. `contenders.merit` says how the best one is chosen.
 """
@@ -29,7 +29,7 @@ from engines.language.loku.starts import begin
 from engines.language.loku.unlearning import Unlearner
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
-SEEDS = (100,)
+SEEDS = (100, 101)
 ORDER = (
     "ihl+fila", "ihl+lora", "ga+lora", "graddiff+lora", "npo+lora", "simnpo+lora", "wga+lora", "idk+lora", "kl+lora",
     "dpo+lora", "rmu+lora", "ihl+pissa", "ihl+full", "graddiff+fila", "graddiff+pissa", "graddiff+full",
