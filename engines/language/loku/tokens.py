@@ -25,12 +25,12 @@ class View:
 
 
 def look(model: LanguageModel, setup: Setup) -> tuple[View, ...]:
-    """Views at the first token that carries the fact (the first of the answer where none is marked) of two questions to
-    forget and one to keep: the same for every contender."""
+    """Views at the first token that carries the fact (the first of the answer where none is marked) of one question to
+    keep and two to forget: the same for every contender."""
     sheets = setup.exam.sheets
-    chosen = [("forget", k) for k in _places(len(sheets["forget"].items), 2)] + [
-        ("retain", k) for k in _places(len(sheets["retain"].items), 1)
-    ]
+    # The last one is shown first: one to forget.
+    places = [("retain", 1), ("forget", 2)]
+    chosen = [(split, k) for split, count in places for k in _places(len(sheets[split].items), count)]
     views = []
     for split, k in chosen:
         sheet = sheets[split]

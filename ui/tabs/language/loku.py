@@ -53,7 +53,7 @@ VIEW = View(
         _spec("forgetting", "Accuracy on what is forgotten",
               "At the threshold a model cannot be told from one that never saw the data: there everybody stops.",
               draw.forgetting, "series:forget accuracy", "series:threshold", height=360, x=EPOCH, y=Axis("accuracy", low=0, high=1)),
-        _spec("words", "Next words where the fact is due", "Slide through the probes: two to forget, one to keep.",
+        _spec("words", "Next words where the fact is due", "Slide through the probes: one to keep, two to forget.",
               draw.next_words, "array:next token", height=360, wide=True, awaits=_LATER, x=Axis("next word"), y=_P),
         _epochs("utility", "Model utility", "Higher is better. Harmonic mean of probability, ROUGE and truth ratio of all that must stay.",
                 "model utility", UTILITY),
