@@ -64,6 +64,14 @@ def queued(connection: Connection) -> list[str]:
     return list(connection.execute(query).scalars())
 
 
+def last_values(connection: Connection, parent_id: str) -> list[tuple[str, str, str, float]]:
+    """(run, series, name, last value) of every curve of the runs that name this parent."""
+    columns = (SERIES.c.run_id, SERIES.c.series, SERIES.c.name, SERIES.c.last_value)
+    query = select(*columns).join(RUN, SERIES.c.run_id == RUN.c.id).where(RUN.c.parent_id == parent_id)
+    rows = connection.execute(query.order_by(SERIES.c.run_id, SERIES.c.position))
+    return [(run_id, series, name, value) for run_id, series, name, value in rows]
+
+
 def _conditions(query: RunQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if query.engines:

@@ -40,6 +40,8 @@ def parse(search: str) -> Target:
         return Target(
             "library", compared=tuple(part for part in compared.split(",") if RUN_ID.fullmatch(part))
         )
+    if sweep := given.get("sweep"):
+        return Target("library", run=sweep.lower())
     if engine := given.get("engine"):
         return Target(
             "engine",

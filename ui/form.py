@@ -13,6 +13,7 @@ from html import escape
 from typing import Any
 
 from engines.contract import Engine
+from ui import sweep_form
 from ui.form_fields import SEGMENT_CHARACTERS, Field, fields_of, grouped, preset_values
 
 DICE = (
@@ -62,6 +63,7 @@ def markup(engine: Engine, *, demo: bool = False) -> str:
         '<button type="button" class="wb-quiet" data-do="drawer-close">Done</button></div>'
         '<div class="wb-fields">'
         f"{presets_markup(engine)}{surface}{seed_markup(engine.key)}{_advanced(fields, engine.key, demo)}"
+        f"{sweep_form.markup(engine)}"
         '<p class="wb-error wb-form-error" role="alert" hidden></p></div>'
         f"{_buttons()}</form>"
     )

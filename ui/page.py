@@ -12,13 +12,15 @@ from typing import Any
 
 from engines.contract import Engine
 from engines.validation import FieldError
-from ui import address, form, home, live
+from ui import address, form, home, live, sweep_form
 from ui.address import Target
 from ui.form_fields import plain, preset_values, read_values
 from ui.views import View, view_for
+from workbench import sweep_access
 from workbench.access import OWNER, Access
-from workbench.errors import InvalidParams, UnknownEngine, UnknownRun, WorkbenchError
+from workbench.errors import InvalidParams, UnknownEngine, UnknownRun, UsageError, WorkbenchError
 from workbench.runs import Workbench
+from workbench.sweeps import SWEEP
 
 Message = dict[str, Any]
 MAX_FOLLOWED = 4
@@ -52,6 +54,7 @@ class Page:
             "reopen": self.reopen,
             "fork": self.fork,
             "home": self.home,
+            "sweep": self.sweep,
         }
 
     # Forms
@@ -78,6 +81,24 @@ class Page:
         if self.works_in_requests:
             messages.append({"kind": "work", "run": made.id})
         return Answer(messages, timer=not message["over"])
+
+    def sweep(self, asked: Mapping[str, Any], owner: str) -> Answer:
+        """Record a sweep of the settings as they stand and go to its page; what is wrong stands at its field or
+        under the axes, and nothing is made."""
+        engine = self.workbench.catalog.engine(str(asked.get("engine")))
+        try:
+            if self.works_in_requests:
+                raise UsageError(
+                    "This host lends its GPU to one run at a time; sweep on a machine of your own."
+                )
+            plan = sweep_form.plan_of(engine, asked, _seed(asked.get("seed")))
+            made = sweep_access.create(self.access, owner, plan)
+        except InvalidParams as error:
+            return Answer([sweep_form.errors(engine, error, asked)])
+        except WorkbenchError as error:
+            return Answer([{"kind": "errors", "engine": engine.key, "errors": {}, "sweep": str(error)}])
+        cleared: Message = {"kind": "errors", "engine": engine.key, "errors": {}, "sweep": ""}
+        return Answer([cleared, {"kind": "goto", "search": address.query(sweep=made.run.id)}])
 
     def work(self, run_id: str, owner: str) -> None:
         """Execute a queued run inside this request, where the host lends its GPU to requests (ZeroGPU)."""
@@ -214,6 +235,10 @@ class Page:
     def _go(self, target: Target, owner: str) -> Answer:
         if target.kind == "run":
             run = self.workbench.run(target.run)
+            if run.engine == SWEEP:
+                return Answer(
+                    [{"kind": "address", "search": address.query(sweep=run.id)}], place=Target("library")
+                )
             if run.engine not in self.workbench.catalog.engines:
                 # Recorded by code outside, or by an engine that is not installed here: the Library shows it.
                 return Answer(

@@ -10,7 +10,8 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from engines.contract import Engine, upload_fields
@@ -65,6 +66,11 @@ class Access:
             engine, values, preset=preset, seed=seed, owner=viewer, parent_id=parent_id
         )
         return self._started(run) if start else run
+
+    @contextmanager
+    def room_for(self, viewer: str, runs: int) -> Iterator[None]:
+        """Inside it the viewer may record so many runs more. Raises UsageError where that is too many."""
+        yield
 
     def _started(self, run: Run) -> Run:
         self.workbench.start(run.id)
@@ -140,13 +146,22 @@ class Demo(Access):
                 viewer, engine, values, preset=preset, seed=seed, parent_id=parent_id, start=start
             )
         self.validate(viewer, engine, values, preset)
-        with self._gate:
-            self._check_room(viewer)
+        with self.room_for(viewer, 1):
             run = self.workbench.create(
                 engine, values, preset=preset, seed=seed, owner=viewer, parent_id=parent_id
             )
-            _note(self._starts, viewer)
         return self._started(run) if start else run
+
+    @contextmanager
+    def room_for(self, viewer: str, runs: int) -> Iterator[None]:
+        if not self.is_guest(viewer):
+            yield
+            return
+        with self._gate:
+            self._check_room(viewer, runs)
+            yield
+            for _ in range(runs):
+                _note(self._starts, viewer)
 
     def validate(self, viewer: str, engine: str, values: Mapping[str, Any], preset: str) -> None:
         params = self.workbench.validate(engine, values, preset)
@@ -207,23 +222,28 @@ class Demo(Access):
     def shown(self, viewer: str, document: Document) -> Document:
         return public(document) if self.is_guest(viewer) else document
 
-    def _check_room(self, viewer: str) -> None:
+    def _check_room(self, viewer: str, wanted: int = 1) -> None:
         """Raises UsageError where this guest, or all of them, have as much under way as the demo takes."""
         limits, crowd = self.limits, CROWD if viewer == NOBODY else 1
+        most = min(crowd * limits.runs, limits.queue)
+        if wanted > most:
+            raise UsageError(
+                f"A sweep of {wanted} cells is more than this demo runs for you at a time ({most}). Take fewer values or seeds, or install the workbench."
+            )
         # The cheapest question first: it is the one with which a flood is answered.
         waiting = len(self.workbench.store.queued())
-        if waiting >= limits.queue:
+        if waiting + wanted > limits.queue:
             raise UsageError(
                 f"{waiting} runs are waiting, as many as this demo queues. Try again in a minute."
             )
-        if _count(self._starts, viewer) >= crowd * limits.hourly:
+        if _count(self._starts, viewer) + wanted > crowd * limits.hourly:
             many = f"{crowd * limits.hourly} runs in the last hour"
             raise UsageError(
                 f"{WHO[viewer == NOBODY]} started {many}, as many as this demo takes. Try again later."
             )
         under_way = (Status.queued, Status.running)
         mine = self.workbench.runs(RunQuery(owner=viewer, statuses=under_way, limit=1)).total
-        if mine >= crowd * limits.runs:
+        if mine + wanted > crowd * limits.runs:
             raise UsageError(
                 f"{WHO[viewer == NOBODY]} {mine} runs under way, as many as this demo takes. Wait for one of them, or stop it."
             )

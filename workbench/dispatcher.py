@@ -34,6 +34,8 @@ class Dispatcher(threading.Thread):
     def __init__(self, bench: Bench, executor: Executor) -> None:
         super().__init__(name="dispatcher", daemon=True)
         self._bench, self._executor = bench, executor
+        self.only: frozenset[str] | None = None
+        """The runs that are handed over; None: all that are queued."""
         self._wake = threading.Event()
         self._is_over = threading.Event()
         self._known_here: dict[str, bool] = {}
@@ -66,7 +68,7 @@ class Dispatcher(threading.Thread):
     def _turn(self, now: float) -> None:
         store = self._bench.store
         active = set(self._executor.active())
-        queued = store.queued()
+        queued = [run_id for run_id in store.queued() if self.only is None or run_id in self.only]
         self._known_here = {run_id: known for run_id, known in self._known_here.items() if run_id in queued}
         waiting = [run_id for run_id in queued if run_id not in active and self._is_known(run_id)]
         try:

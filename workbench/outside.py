@@ -32,6 +32,7 @@ from workbench.failures import explain, redact
 from workbench.recorder import TRACEBACK, Pulse
 from workbench.runs import Workbench
 from workbench.settings import Settings
+from workbench.sweeps import SWEEP
 from workbench.transcript import Transcript
 
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
@@ -133,7 +134,7 @@ def record(
         UsageError: the name is taken or cannot be used.
     """
     with Workbench.open(settings or Settings.from_environment(), Catalog.load()) as bench:
-        if not NAME.fullmatch(engine) or engine in bench.catalog.engines:
+        if not NAME.fullmatch(engine) or engine in bench.catalog.engines or engine == SWEEP:
             raise UsageError(
                 f"A name of your own has 1 to 80 characters, no slash, and is no installed engine's; got {engine[:80]!r}."
             )

@@ -46,6 +46,7 @@ class Workbench:
         self._executor: Executor | None = None
         self._dispatcher: Dispatcher | None = None
         self._inquirer = Inquirer()
+        self._only: frozenset[str] | None = None
 
     @classmethod
     def open(cls, settings: Settings, catalog: Catalog | None = None) -> Self:
@@ -78,6 +79,19 @@ class Workbench:
         """The preset's values (none: the defaults) with `values` over them. Raises InvalidParams, UnknownEngine."""
         return params_of(self.catalog.engine(engine_key), values, preset)
 
+    def check(self, engine_key: str, values: Mapping[str, Any], preset: str | None = None) -> Params:
+        """As `validate`, and the engine looks at its uploads too."""
+        engine = self.catalog.engine(engine_key)
+        params = params_of(engine, values, preset)
+        with storage_seam():
+            try:
+                check_inputs(self.store, engine, params)
+            except Refusal as error:
+                raise InvalidParams([FieldError(error.field, None, error.sentence)]) from error
+            except ArtifactNotFound as error:
+                raise InvalidParams([FieldError("", None, str(error))]) from error
+        return params
+
     def ingest(self, source: Path | str | bytes, name: str = "") -> str:
         """Store a file; answers `sha256:<hash>/<name>`, the value of an upload field. Raises FileTrouble."""
         shown = safe_name(name or ("file" if isinstance(source, bytes) else str(source)))
@@ -106,18 +120,12 @@ class Workbench:
         """A new queued run; `seed` defaults to 0. All checks, the engine's own included, are made before there
         is a row. Raises InvalidParams, UnknownEngine, UnknownRun (for the parent)."""
         engine = self.catalog.engine(engine_key)
-        params = params_of(engine, values or {}, preset)
+        params = self.check(engine_key, values or {}, preset)
         chosen = 0 if seed is None else seed
         if isinstance(chosen, bool) or not isinstance(chosen, int) or not 0 <= chosen <= MAX_SEED:
             sentence = f"seed must be a whole number from 0 to {MAX_SEED}; got {seed!r}."
             raise InvalidParams([FieldError("seed", seed, sentence)])
         with storage_seam():
-            try:
-                check_inputs(self.store, engine, params)
-            except Refusal as error:
-                raise InvalidParams([FieldError(error.field, None, error.sentence)]) from error
-            except ArtifactNotFound as error:
-                raise InvalidParams([FieldError("", None, str(error))]) from error
             if parent_id is not None:
                 self.store.run(parent_id)
             return self.store.create_run(
@@ -134,6 +142,13 @@ class Workbench:
             )
 
     # Executing
+
+    def execute_only(self, run_ids: Iterable[str]) -> None:
+        """From here on this workbench hands only these runs to workers: a command that ends soon must not take
+        what waits for a server."""
+        self._only = frozenset(run_ids)
+        if self._dispatcher is not None:
+            self._dispatcher.only = self._only
 
     def start(self, run_id: str) -> None:
         """See to it that a queued run is executed: at once with the inline executor (this returns at its end),
@@ -350,6 +365,7 @@ class Workbench:
                 self._executor = make_executor(self._bench)
                 if self._executor.needs_dispatcher:
                     self._dispatcher = Dispatcher(self._bench, self._executor)
+                    self._dispatcher.only = self._only
                     self._executor.on_change = self._dispatcher.wake
                     self._dispatcher.start()
             return self._executor

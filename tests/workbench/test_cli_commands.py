@@ -12,7 +12,7 @@ from workbench.cli.parser import build_parser
 Cli = Callable[..., tuple[int, str, str]]
 
 COMMANDS = [
-    "serve", "engines", "run", "reproduce", "claims", "space", "doctor",
+    "serve", "engines", "run", "sweep", "reproduce", "claims", "space", "doctor",
     "runs", "show", "export", "import", "delete", "cancel", "tag", "note",
 ]  # fmt: skip
 

@@ -34,6 +34,7 @@ SHELL = """
   </div>
   <div class="wb-lib-compare" hidden></div>
   <div class="wb-lib-board" hidden></div>
+  <div class="wb-lib-sweep" hidden></div>
   <dialog class="wb-dialog"></dialog>
 </div>
 """

@@ -16,6 +16,7 @@ from workbench.access import OWNER, Access
 from workbench.catalog import Catalog
 from workbench.errors import storage_seam
 from workbench.runs import Workbench
+from workbench.sweeps import SWEEP
 
 PAGE = 25
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -105,6 +106,10 @@ def _row(row: RunRow, catalog: Catalog) -> str:
     run = row.run
     engine = catalog.engines.get(run.engine)
     name = engine.paper.short if engine else run.engine
+    kind = "run" if engine else "compare"
+    if run.engine == SWEEP:
+        of = catalog.engines.get(str(run.params.get("engine")))
+        name, kind = f"Sweep of {of.paper.short if of else run.params.get('engine')}", "sweep"
     picture = (
         f'<img src="wb/artifact/{row.thumbnail}" alt="" width="36" height="36" loading="lazy">'
         if row.thumbnail
@@ -116,7 +121,7 @@ def _row(row: RunRow, catalog: Catalog) -> str:
         (
             "Run",
             "",
-            f'<a class="wb-lib-run" data-wb href="?{"run" if engine else "compare"}={run.id}">{picture}<span>{escape(name)}</span></a>',
+            f'<a class="wb-lib-run" data-wb href="?{kind}={run.id}">{picture}<span>{escape(name)}</span></a>',
         ),
         ("Preset", "", escape(run.preset)),
         ("Seed", "num", str(run.seed)),

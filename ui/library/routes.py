@@ -19,13 +19,14 @@ from starlette.routing import Route
 
 from storage import import_bundle
 from ui.address import pack, query
-from ui.library import board, compare, listing
+from ui.library import board, compare, listing, sweep
 from ui.visitors import House
 from workbench import pngforms, pngmetadata, pngrecord
 from workbench.access import Access
 from workbench.errors import UnknownRun, UsageError, WorkbenchError, storage_seam
 from workbench.exports import ENDINGS, Format, export
 from workbench.runs import Workbench
+from workbench.sweeps import members
 
 RUN_IDS = re.compile(r"[0-9a-z]{26}(,[0-9a-z]{26}){0,199}")
 KINDS: Mapping[str, str] = {ending.lstrip("."): kind for kind, ending in ENDINGS.items()} | {"html": "html"}
@@ -54,6 +55,17 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
 
     async def claims_json(request: Request) -> Response:
         return await _reply(board.document, workbench, house.access.is_guest(house.viewer(request)))
+
+    async def swept(request: Request) -> Response:
+        asked = request.query_params
+        return await _reply(
+            sweep.answer,
+            workbench,
+            asked.get("id", ""),
+            asked.get("quantity", ""),
+            house.access,
+            house.viewer(request),
+        )
 
     async def change(request: Request) -> Response:
         asked = await _body(request)
@@ -85,6 +97,7 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
         Route("/wb/library/compare", compared),
         Route("/wb/library/claims", claims),
         Route("/wb/library/claims.json", claims_json),
+        Route("/wb/library/sweep", swept),
         Route("/wb/library/import", bring, methods=["POST"]),
         Route("/wb/library/{what}", change, methods=["POST"]),
         Route("/wb/export/{name}", exported),
@@ -174,6 +187,8 @@ CHANGES: Mapping[str, Callable[[Workbench, Mapping[str, Any], Access, str], dict
     "delete": delete,
     "annotate": annotate,
     "about": about,
+    "sweep-stop": sweep.stop,
+    "sweep-repeat": sweep.repeat,
 }
 
 
@@ -240,7 +255,10 @@ async def _export(workbench: Workbench, request: Request, house: House) -> Respo
     if not RUN_IDS.fullmatch(ids) or ending not in KINDS:
         words = ", ".join(KINDS)
         return JSONResponse({"error": f"An export is asked for as <id>[,<id>].<{words}>."}, 404)
-    wanted = ids.split(",")
+    try:
+        wanted = await run_in_threadpool(members, workbench, ids.split(","))
+    except WorkbenchError as error:
+        return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)
     is_guest = house.access.is_guest(house.viewer(request))
     if is_guest and len(wanted) > MAX_IDS_OF_GUESTS:
         sentence = f"This demo exports at most {MAX_IDS_OF_GUESTS} runs at once; got {len(wanted)}."

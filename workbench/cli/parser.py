@@ -99,6 +99,8 @@ def _add_doing(command: Callable[..., Parser]) -> None:
     run.add_argument("--note", default="", help="a note for the run")
     run.add_argument("--detach", action="store_true", help="only queue it, for a server on the same database")
 
+    _add_sweep(command)
+
     reproduce = command(
         "reproduce",
         "running:reproduce_claims",
@@ -142,6 +144,32 @@ def _add_doing(command: Callable[..., Parser]) -> None:
         "inspecting:doctor",
         "check devices, versions, engines, database, artifacts and disk",
         has_json=True,
+    )
+
+
+def _add_sweep(command: Callable[..., Parser]) -> None:
+    sweep = command("sweep", "sweeping:sweep", "run an engine over values of its parameters", has_json=True)
+    sweep.add_argument("key", nargs="?", metavar="KEY", help="the engine; left out with --resume")
+    sweep.add_argument(
+        "--over", action="append", default=[], metavar="NAME=VALUES", dest="axes",
+        help="an axis, one to three of them: rank=2,5,10, rank=5:50:5 or rate=1e-4:1e-1:*10 (ends included)",
+    )  # fmt: skip
+    sweep.add_argument("--seeds", type=_whole(1, 100), default=1, help="seeds a cell (default 1)")
+    sweep.add_argument("--seed", type=_whole(0, MAX_SEED), default=0, help="the first seed (default 0)")
+    sweep.add_argument("--preset", default="default", help="named setting to start from (default: default)")
+    sweep.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", dest="assignments",
+        help="a parameter of all cells, as for run",
+    )  # fmt: skip
+    sweep.add_argument("--tag", action="append", default=[], dest="tags", help="a tag for all its runs")
+    sweep.add_argument("--note", default="", help="a note for the sweep")
+    sweep.add_argument(
+        "--resume",
+        metavar="SWEEP",
+        help="run the cells of a sweep again that gave no result, and those that wait",
+    )
+    sweep.add_argument(
+        "--detach", action="store_true", help="only queue it, for a server on the same database"
     )
 
 

@@ -21,6 +21,7 @@ from workbench.run_table import TABLE_FORMATS, TableFormat, all_runs, write_runs
 from workbench.run_table import table as table_of_runs
 from workbench.runs import Workbench
 from workbench.settings import Settings
+from workbench.sweeps import members
 from workbench.trackers import log_to
 from workbench.trackers import parse as parse_target
 
@@ -132,6 +133,7 @@ def export(arguments: argparse.Namespace) -> int:
 
             written = write(workbench, ids, path)
         else:
+            ids = members(workbench, ids)
             written = export_runs(workbench, ids, path, cast(Format, kind))
     if arguments.json:
         print_json({"format": kind, "runs": ids, "files": [str(target) for target in written]})
@@ -176,7 +178,7 @@ def bring(arguments: argparse.Namespace) -> int:
 def delete(arguments: argparse.Namespace) -> int:
     """Delete runs, all or none of them, after asking."""
     with _open() as workbench:
-        found = _find_all(workbench, arguments.ids)
+        found = _with_cells(workbench, arguments.ids)
         for run in found:
             if run.status.value == "running":
                 raise RunIsActive(f"Run {run.id} is still running. Stop it first: workbench cancel {run.id}")
@@ -193,8 +195,8 @@ def delete(arguments: argparse.Namespace) -> int:
 def cancel(arguments: argparse.Namespace) -> int:
     """Ask runs to stop."""
     with _open() as workbench:
-        found = _find_all(workbench, arguments.ids)
-        for run in found:
+        found = _with_cells(workbench, arguments.ids)
+        for run in reversed(found):  # of a sweep's cells those that wait longest come last
             workbench.cancel(run.id)
         _print_runs(workbench, found, is_json=arguments.json, says_status=True)
     return 0
@@ -219,9 +221,10 @@ def note(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _find_all(workbench: Workbench, texts: Sequence[str]) -> list[Run]:
-    found = {run.id: run for run in map(workbench.find, texts)}
-    return list(found.values())
+def _with_cells(workbench: Workbench, texts: Sequence[str]) -> list[Run]:
+    """The runs of these ids, of a sweep all its cells too."""
+    ids = members(workbench, [run.id for run in map(workbench.find, texts)])
+    return [workbench.run(run_id) for run_id in ids]
 
 
 def _print_runs(

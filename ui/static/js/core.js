@@ -46,6 +46,7 @@
 
   function deliver(message) {
     if (message.kind === "address") return show(message.search, "replace");
+    if (message.kind === "goto") return go(message.search);
     if (message.kind === "arrived") return arrived();
     // A host that lends its GPU to requests executes the run inside this one; its answer says nothing new.
     if (message.kind === "work") return wire.trigger("work", { run: message.run });
@@ -175,7 +176,7 @@
     if (!document.documentElement.dataset.ready) return !first;
     // On the way to an address the tab that comes into sight is the answer to it, not a new wish of the reader's:
     // a push here would cut off what lies ahead in the history.
-    if (travelling || (/compare=|view=claims/.test(location.search) && search === "?view=library")) return true;
+    if (travelling || (/[?&](compare=|sweep=|view=claims)/.test(location.search) && search === "?view=library")) return true;
     show(search, "push");
     return true;
   }

@@ -25,6 +25,7 @@
       this.state = { text: "", engine: "", status: "", tag: "", order: "created_at", descending: "1", page: "0" };
       this.picked = new Map();
       this.asked = 0;
+      this.sweep = new window.wb.SweepPage(element.querySelector(".wb-lib-sweep"), ask);
       element.addEventListener("click", (event) => this.clicked(event));
       element.addEventListener("input", (event) => this.typed(event));
       element.addEventListener("change", (event) => this.changed(event));
@@ -41,13 +42,17 @@
       const asked = new URLSearchParams(location.search);
       const ids = asked.get("compare");
       const onBoard = asked.get("view") === "claims";
-      this.comparing = Boolean(ids) || onBoard;
+      const sweep = asked.get("sweep");
+      this.comparing = Boolean(ids || sweep) || onBoard;
       this.element.querySelector(".wb-lib-main").hidden = this.comparing;
       const board = this.element.querySelector(".wb-lib-board");
       board.hidden = !onBoard;
       if (onBoard) this.board(board);
       const stage = this.element.querySelector(".wb-lib-compare");
       stage.hidden = !ids;
+      this.element.querySelector(".wb-lib-sweep").hidden = !sweep;
+      if (sweep) return this.sweep.show(sweep);
+      this.sweep.leave();
       if (ids) return this.compare(stage, ids);
       if (onBoard) return undefined;
       return this.visible() ? this.load() : undefined;

@@ -117,7 +117,10 @@
     receive(message) {
       if (message.kind === "live") this.patch(message);
       else if (message.kind === "form") this.form.load(message);
-      else if (message.kind === "errors") this.form.errors(message.errors);
+      else if (message.kind === "errors") {
+        this.form.errors(message.errors);
+        this.form.sweep.say(message.sweep || "");
+      }
       else if (message.kind === "detach") this.clear();
       else if (message.kind === "notice") this.notice(message.html, message.tone);
       else if (message.kind === "silence")

@@ -1,0 +1,414 @@
+"""Sweeps: one engine over one to three axes of its parameters, with seeds.
+
+A sweep is a run of the engine name `sweep` that holds the plan and executes nothing, and its cells: ordinary runs
+that name it as their parent. Where a sweep stands is always read off its cells, so there is nothing that a killed
+server could leave behind wrongly, a cell may run on any machine, and a cell that failed is simply run again."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from engines.validation import FieldError
+from storage import Run, RunQuery, RunRow, Status
+from workbench.documents import Document, plain
+from workbench.errors import InvalidParams, UnknownRun, UsageError, storage_seam
+from workbench.recipes import Recipe
+from workbench.runs import MAX_SEED, Workbench
+from workbench.sweep_axes import Axis, check_axes, key_of, text_of
+
+SWEEP = "sweep"
+"""Engine name of the row that holds a sweep's plan; no engine may be called so."""
+MAX_CELLS = 1000
+MAX_SEEDS = 100
+_TOLD = 5
+"""Refusals told one by one; a wide sweep of a wrong value would fill the screen."""
+_UNDER_WAY = (Status.queued, Status.running)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a sweep runs: `values` over the preset in every cell, the axes over both, each with every seed."""
+
+    engine: str
+    axes: tuple[Axis, ...]
+    seeds: tuple[int, ...] = (0,)
+    preset: str = "default"
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return int(np.prod([len(axis.values) for axis in self.axes])) * len(self.seeds)
+
+    def points(self) -> Iterator[dict[str, Any]]:
+        """The axes' values in each cell, the last axis fastest; seeds left out."""
+        names = [axis.name for axis in self.axes]
+        for values in itertools.product(*(axis.values for axis in self.axes)):
+            yield dict(zip(names, values, strict=True))
+
+    def to_params(self) -> Document:
+        """As the sweep's row holds it."""
+        return {
+            "engine": self.engine,
+            "preset": self.preset,
+            "values": dict(self.values),
+            "axes": [{"name": axis.name, "values": list(axis.values)} for axis in self.axes],
+            "seeds": list(self.seeds),
+        }
+
+    @classmethod
+    def of_run(cls, run: Run) -> Plan:
+        """The plan that a sweep's row holds. Raises UnknownRun where the run is no sweep."""
+        if run.engine != SWEEP:
+            raise UnknownRun(f"Run {run.id} is one of {run.engine}, no sweep.")
+        found = run.params
+        axes = tuple(Axis(axis["name"], tuple(axis["values"])) for axis in found["axes"])
+        return cls(found["engine"], axes, tuple(found["seeds"]), found["preset"], found["values"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One place of a sweep: the axes' values, the seed, and the newest run there (None where it was deleted)."""
+
+    point: Mapping[str, Any]
+    seed: int
+    row: RunRow | None
+
+    @property
+    def status(self) -> str:
+        """The run's status, or "missing"."""
+        return self.row.run.status.value if self.row else "missing"
+
+    @property
+    def label(self) -> str:
+        """The cell in words: `rank 5, seed 0`."""
+        return ", ".join(
+            [*(f"{name} {shown(value)}" for name, value in self.point.items()), f"seed {self.seed}"]
+        )
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as it stands."""
+
+    run: Run
+    plan: Plan
+    cells: tuple[Cell, ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many cells there are of each status."""
+        found: dict[str, int] = {}
+        for cell in self.cells:
+            found[cell.status] = found.get(cell.status, 0) + 1
+        return found
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no cell waits or runs."""
+        return not any(cell.status in _UNDER_WAY for cell in self.cells)
+
+    @property
+    def run_ids(self) -> list[str]:
+        """The cells' runs, as far as they are there."""
+        return [cell.row.run.id for cell in self.cells if cell.row]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One point of a sweep over its seeds: `values` of the cells that finished, mean, lowest and highest (None
+    without any), and how many cells ended without a result."""
+
+    point: Mapping[str, Any]
+    values: tuple[float, ...]
+    failed: int
+
+    @property
+    def mean(self) -> float | None:
+        return float(np.mean(self.values)) if self.values else None
+
+    @property
+    def low(self) -> float | None:
+        return min(self.values, default=None)
+
+    @property
+    def high(self) -> float | None:
+        return max(self.values, default=None)
+
+
+def check(workbench: Workbench, plan: Plan) -> Plan:
+    """Check every cell's parameters, the engine's look at uploads included; answers the plan with the values as
+    they are recorded. Nothing is made.
+
+    Raises InvalidParams with the sentences of all cells that are wrong, UsageError for a plan that is none."""
+    engine = workbench.catalog.engine(plan.engine)
+    axes = check_axes(plan.axes)
+    if both := [axis.name for axis in axes if axis.name in plan.values]:
+        raise UsageError(f"{both[0]} is both on an axis and set to one value; leave one of them out.")
+    _check_seeds(plan.seeds)
+    if plan.size > MAX_CELLS:
+        raise UsageError(
+            f"A sweep has at most {MAX_CELLS:,} cells; this one has {plan.size:,}. Thin an axis out."
+        )
+    errors: dict[tuple[str, str], FieldError] = {}
+    dumped: dict[str, dict[str, Any]] = {axis.name: {} for axis in axes}
+    base: dict[str, Any] = {}
+    for point in plan.points():
+        try:
+            params = workbench.check(plan.engine, {**plan.values, **point}, plan.preset).model_dump(
+                mode="json"
+            )
+        except InvalidParams as error:
+            for one in error.errors:
+                where = "" if one.field in point else f" (in the cell {_point_words(point)})"
+                errors.setdefault(
+                    (one.field, one.sentence), FieldError(one.field, one.value, one.sentence + where)
+                )
+            continue
+        for name, value in point.items():
+            dumped[name][key_of(value)] = params[name]
+        base = {name: params[name] for name in plan.values}
+    if errors:
+        told = list(errors.values())
+        rest = len(told) - _TOLD
+        more = [FieldError("", None, f"And {rest} more.")] if rest > 0 else []
+        raise InvalidParams(told[:_TOLD] + more)
+    exact = tuple(Axis(axis.name, tuple(dumped[axis.name][key_of(v)] for v in axis.values)) for axis in axes)
+    return Plan(engine.key, check_axes(exact), plan.seeds, plan.preset, base)
+
+
+def create(
+    workbench: Workbench, plan: Plan, *, owner: str = "local", tags: Iterable[str] = (), note: str = ""
+) -> Sweep:
+    """Record a sweep and all its cells as queued runs, after every one of them was checked. Nothing is started.
+    Raises as `check` does."""
+    checked = check(workbench, plan)
+    words = tuple(tags)
+    headline = workbench.catalog.engine(plan.engine).headline
+    with storage_seam():
+        parent = workbench.store.create_run(
+            engine=SWEEP, params=checked.to_params(), seed=checked.seeds[0], preset=checked.preset, owner=owner,
+            tags=words, note=note, headline=headline, engine_version=workbench.catalog.version(plan.engine),
+        )  # fmt: skip
+        # The plan is all there is to it; from here on the cells tell how it goes.
+        workbench.store.finish_run(parent.id, Status.finished)
+    for point in checked.points():
+        for seed in checked.seeds:
+            _create_cell(workbench, checked, point, seed, owner, parent.id, words)
+    return read(workbench, parent.id)
+
+
+def read(workbench: Workbench, sweep_id: str) -> Sweep:
+    """A sweep as it stands now; three queries, however many cells. Raises UnknownRun where it is none."""
+    run = workbench.run(sweep_id)
+    plan = Plan.of_run(run)
+    rows = workbench.runs(RunQuery(parent_id=sweep_id, engines=(plan.engine,), limit=20 * MAX_CELLS)).rows
+    names = [axis.name for axis in plan.axes]
+    newest: dict[tuple[str, ...], RunRow] = {}
+    for row in rows:  # newest first
+        place = _place(names, row.run.params, row.run.seed)
+        newest.setdefault(place, row)
+    cells = tuple(
+        Cell(point, seed, newest.get(_place(names, point, seed)))
+        for point in plan.points()
+        for seed in plan.seeds
+    )
+    return Sweep(run, plan, cells)
+
+
+def start(workbench: Workbench, sweep: Sweep) -> None:
+    """See to it that all queued cells are executed, as many at a time as there are slots."""
+    for cell in sweep.cells:
+        if cell.row and cell.row.run.status is Status.queued:
+            workbench.start(cell.row.run.id)
+
+
+def cancel(workbench: Workbench, sweep_id: str) -> None:
+    """Stop the cells that wait or run, those that wait first."""
+    found = [cell.row.run for cell in read(workbench, sweep_id).cells if cell.row]
+    for status in _UNDER_WAY:
+        for run in found:
+            if run.status is status:
+                workbench.cancel(run.id)
+
+
+def repeat(workbench: Workbench, sweep_id: str, owner: str = "local") -> list[Run]:
+    """New queued runs for the cells without a result: failed, cancelled, interrupted or deleted. What those left
+    behind stays. Nothing is started."""
+    sweep = read(workbench, sweep_id)
+    done = (Status.finished, *_UNDER_WAY)
+    return [
+        _create_cell(workbench, sweep.plan, cell.point, cell.seed, owner, sweep.run.id, sweep.run.tags)
+        for cell in sweep.cells
+        if cell.status not in done
+    ]
+
+
+def members(workbench: Workbench, run_ids: Sequence[str]) -> list[str]:
+    """The runs themselves, with the cells of each sweep among them: what an export of them holds."""
+    found: dict[str, None] = {}
+    for run_id in run_ids:
+        run = workbench.run(run_id)
+        found[run.id] = None
+        if run.engine == SWEEP:
+            found.update(dict.fromkeys(read(workbench, run.id).run_ids))
+    return list(found)
+
+
+def values_of(
+    workbench: Workbench, sweep: Sweep, quantity: tuple[str, str] | None = None
+) -> dict[str, float]:
+    """The last value of a curve in each run that has one, by run id; without `quantity` the headline's."""
+    if quantity is None:
+        return {
+            cell.row.run.id: cell.row.headline
+            for cell in sweep.cells
+            if cell.row and cell.row.headline is not None
+        }
+    with storage_seam():
+        return {
+            run_id: value
+            for run_id, series, name, value in workbench.store.last_values(sweep.run.id)
+            if (series, name) == quantity
+        }
+
+
+def quantities(workbench: Workbench, sweep: Sweep) -> list[tuple[str, str]]:
+    """(series, name) of the curves that the cells recorded, the headline's first."""
+    with storage_seam():
+        found = dict.fromkeys(
+            (series, name) for _, series, name, _ in workbench.store.last_values(sweep.run.id)
+        )
+    headline = (sweep.run.headline_series, sweep.run.headline_name)
+    return sorted(
+        found,
+        key=lambda one: (
+            one != headline,
+            one[1].startswith(("time/", "seconds")),
+            one[1],
+            one[0] != headline[0],
+            one[0],
+        ),
+    )
+
+
+def summarize(sweep: Sweep, values: Mapping[str, float]) -> list[Summary]:
+    """The points of a sweep over their seeds. Only cells that finished count; a value that is not finite does."""
+    made = []
+    count = len(sweep.plan.seeds)
+    for place in range(0, len(sweep.cells), count):
+        cells = sweep.cells[place : place + count]
+        found = [
+            values[cell.row.run.id]
+            for cell in cells
+            if cell.row and cell.status == "finished" and cell.row.run.id in values
+        ]
+        lost = sum(cell.status not in ("finished", *_UNDER_WAY) for cell in cells)
+        made.append(Summary(cells[0].point, tuple(found), lost))
+    return made
+
+
+def command_line(workbench: Workbench, plan: Plan) -> str:
+    """The command that makes such a sweep."""
+    words = Recipe.of(workbench.catalog, plan.engine, plan.values, plan.preset, 0).command_line()
+    head = shlex.split(words)
+    at = head.index("--seed")
+    del head[at : at + 2]
+    head[1] = "sweep"
+    for axis in plan.axes:
+        head += ["--over", f"{axis.name}={text_of(axis.values)}"]
+    head += ["--seeds", str(len(plan.seeds))]
+    if plan.seeds[0]:
+        head += ["--seed", str(plan.seeds[0])]
+    return shlex.join(head)
+
+
+def document(workbench: Workbench, sweep: Sweep) -> Document:
+    """The JSON of a sweep: its plan, where it stands, each cell, and the headline over seeds."""
+    values = values_of(workbench, sweep)
+    return {
+        "sweep": {
+            "id": sweep.run.id,
+            **plain(sweep.plan.to_params()),
+            "headline": [sweep.run.headline_series, sweep.run.headline_name],
+            "created_at": sweep.run.created_at,
+            "owner": sweep.run.owner,
+            "counts": sweep.counts,
+            "over": sweep.is_over,
+        },
+        "cells": [_cell_object(cell, values) for cell in sweep.cells],
+        "summary": [
+            {
+                "point": plain(dict(one.point)),
+                "mean": plain(one.mean),
+                "low": plain(one.low),
+                "high": plain(one.high),
+                "runs": len(one.values),
+                "failed": one.failed,
+            }
+            for one in summarize(sweep, values)
+        ],
+    }
+
+
+def _cell_object(cell: Cell, values: Mapping[str, float]) -> Document:
+    run = cell.row.run if cell.row else None
+    return {
+        "point": plain(dict(cell.point)),
+        "seed": cell.seed,
+        "run": run.id if run else None,
+        "status": cell.status,
+        "headline": plain(values.get(run.id)) if run else None,
+        "duration_s": run.duration_s if run else None,
+        "error": run.error if run else "",
+    }
+
+
+def _create_cell(
+    workbench: Workbench,
+    plan: Plan,
+    point: Mapping[str, Any],
+    seed: int,
+    owner: str,
+    parent: str,
+    tags: Sequence[str],
+) -> Run:
+    values = {**plan.values, **point}
+    return workbench.create(
+        plan.engine, values, preset=plan.preset, seed=seed, owner=owner, parent_id=parent, tags=tags
+    )
+
+
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if not 1 <= len(seeds) <= MAX_SEEDS or len(set(seeds)) < len(seeds):
+        raise UsageError(f"A sweep has 1 to {MAX_SEEDS} different seeds; got {len(seeds)}.")
+    if wrong := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
+        raise InvalidParams(
+            [
+                FieldError(
+                    "seed", wrong[0], f"seed must be a whole number from 0 to {MAX_SEED}; got {wrong[0]}."
+                )
+            ]
+        )
+
+
+def _place(names: Sequence[str], values: Mapping[str, Any], seed: int) -> tuple[str, ...]:
+    return (*(key_of(values.get(name)) for name in names), str(seed))
+
+
+def _point_words(point: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={shown(value)}" for name, value in point.items())
+
+
+def shown(value: Any) -> str:
+    """A value of an axis in words."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
