@@ -16,6 +16,7 @@ import numpy as np
 
 from engines.validation import FieldError
 from storage import Run, RunQuery, RunRow, Status
+from workbench.catalog import Catalog
 from workbench.documents import Document, plain
 from workbench.errors import InvalidParams, UnknownRun, UsageError, storage_seam
 from workbench.recipes import Recipe
@@ -314,9 +315,9 @@ def summarize(sweep: Sweep, values: Mapping[str, float]) -> list[Summary]:
     return made
 
 
-def command_line(workbench: Workbench, plan: Plan) -> str:
+def command_line(catalog: Catalog, plan: Plan) -> str:
     """The command that makes such a sweep."""
-    words = Recipe.of(workbench.catalog, plan.engine, plan.values, plan.preset, 0).command_line()
+    words = Recipe.of(catalog, plan.engine, plan.values, plan.preset, 0).command_line()
     head = shlex.split(words)
     at = head.index("--seed")
     del head[at : at + 2]

@@ -85,6 +85,7 @@ def test_no_answer_names_a_path_a_traceback_or_the_environment(demo: Any, guest:
     answers += [one.http.get(f"/wb/run/{run}.json").text for run in (run["id"], demo.published)]
     answers += [one.http.get(path).text for path in ("/wb/runs.json", "/wb/engines.json")]
     answers += [one.http.get(f"/wb/library/{name}").text for name in ("claims", "claims.json")]
+    answers += [one.http.get(f"/wb/library/sweep?id={found}").text for found in (run["id"], "../../x", "")]
     answers.append(one.http.post("/wb/inquiry", json={"run": run["id"], "question": "../../x"}).text)
     bundle = one.http.get(f"/wb/export/{run['id']}.zip").content
     answers += _members(bundle)
@@ -138,5 +139,6 @@ def test_every_route_of_ours_is_known_to_these_tests(access: Demo) -> None:
     assert found == {
         "/wb/plotly.min.js", "/wb/icon.svg", "/wb/fonts/", "/wb/page.js", "/wb/artifact/{hash}", "/wb/upload",
         "/wb/follow", "/wb/run/{name}", "/wb/runs.json", "/wb/engines.json", "/wb/library/runs", "/wb/library/compare", "/wb/library/import", "/wb/library/claims", "/wb/library/claims.json",
+            "/wb/library/sweep",
         "/wb/inquiry", "/wb/library/{what}", "/wb/export/{name}",
     }  # fmt: skip

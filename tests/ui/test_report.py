@@ -13,8 +13,11 @@ import pytest
 
 from ui import report
 from ui.report.prose import formula, prose
+from workbench import sweeps
 from workbench.errors import UsageError
 from workbench.runs import Workbench
+from workbench.sweep_axes import Axis as SweepAxis
+from workbench.sweeps import Plan
 
 HOSTILE = "<img src=x onerror=alert(1)></script>"
 
@@ -92,3 +95,21 @@ def test_words_on_a_paper_cannot_bring_markup_of_their_own() -> None:
 def test_a_formula_that_is_not_understood_stays_readable() -> None:
     assert "<mfrac>" in formula(r"\frac{a}{b}")
     assert formula(r"\sqrt") == "<code>\\sqrt</code>"
+
+
+def test_a_sweep_is_one_report_of_its_axes_and_cells(workbench: Workbench) -> None:
+    plan = Plan("fixture", (SweepAxis("mode", ("plain", "fail")), SweepAxis("steps", (2, 4))), (0, 1), "smoke")
+    made = sweeps.create(workbench, plan)
+    for run_id in made.run_ids:
+        workbench.run_inline(run_id)
+    text = report.html(workbench, [made.run.id])
+    assert "sweep over mode and steps" in text
+    assert "4 finished, 4 failed" in text
+    assert "workbench sweep fixture --preset smoke --over mode=plain,fail --over steps=2,4 --seeds 2" in text
+    assert text.count("data:image/png;base64,") == 4, "a picture in each cell, failed ones too"
+    assert not re.findall(r'(?:src|href)="(?!data:|https://arxiv\.org|https://github\.com)([^"]*)"', text)
+    drawn = figures_of(text)
+    assert {"map:0", "lines:0"} <= set(drawn)
+    assert set(drawn) == set(re.findall(r'data-figure="([^"]*)"', text))
+    with pytest.raises(UsageError, match="report of its own"):
+        report.html(workbench, [made.run.id, made.run_ids[0]])

@@ -79,6 +79,15 @@ def test_three_axes_are_maps_with_the_same_colours() -> None:
     assert ranges == {(0.0, 17.0)}
 
 
+def test_a_map_of_many_decades_shows_exponents() -> None:
+    values = 10.0 ** np.arange(6).reshape(2, 3)
+    wide = figures([SOLVER, RANK], Spread(values, values, values), Axis("error", log=True), 1)["map"]
+    cells = trace(wide, "cells")
+    assert unwire(cells["z"]).reshape(2, 3).tolist() == [[1, 2, 0], [4, 5, 3]]
+    assert (cells["zmin"], cells["zmax"]) == (0, 5)
+    assert any("log10 of error" in note["text"] for note in wide["layout"]["annotations"])
+
+
 @pytest.mark.parametrize("scales", [[RANK], [SOLVER], [SOLVER, RANK], [SOLVER, RANK, RATE]])
 def test_without_a_result_there_is_an_empty_frame_and_a_hole_stays_a_hole(scales) -> None:
     shape = tuple(len(scale.values) for scale in scales)

@@ -238,7 +238,7 @@ def test_reading_a_sweep_costs_the_same_however_many_cells(workbench, monkeypatc
 
 def test_the_command_line_makes_the_same_plan(workbench) -> None:
     given = sweeps.check(workbench, plan(values={"label": "two words"}, seeds=(4, 5)))
-    words = shlex.split(sweeps.command_line(workbench, given))
+    words = shlex.split(sweeps.command_line(workbench.catalog, given))
     from workbench.cli.parser import parse_arguments
     from workbench.cli.sweeping import _made
 

@@ -114,6 +114,12 @@ def _shared(quantity: Axis, values: NDArray[np.float64]) -> Axis:
     return replace(quantity, low=float(finite.min()), high=float(finite.max())) if finite.size else quantity
 
 
+def _decades(quantity: Axis) -> Axis:
+    """The same quantity as exponents of ten."""
+    ends = [None if end is None else float(np.log10(end)) for end in (quantity.low, quantity.high)]
+    return replace(quantity, title=f"log10 of {quantity.title}", log=False, low=ends[0], high=ends[1])
+
+
 def _line(head: Head, scale: Scale, spread: Spread, quantity: Axis) -> Figure:
     seen = ~np.isnan(spread.mean)
     if not seen.any():
@@ -162,6 +168,8 @@ def _map(head: Head, rows: Scale, columns: Scale, values: NDArray[np.float64], q
     if np.isnan(values).all():
         return empty(head, AWAITS, columns.axis, rows.axis)
     ordered = values[np.ix_(rows.order(), columns.order())]
+    if quantity.log:  # colours are linear, so a range of many decades is shown by its exponents
+        ordered, quantity = np.log10(ordered), _decades(quantity)
     return heatmap(
         head,
         ordered,

@@ -85,7 +85,7 @@ def drawn(
     spread = Spread(field("mean"), field("low"), field("high"))
     words = f"{quantity[1].replace('_', ' ')} of {quantity[0]}"
     finite = spread.mean[np.isfinite(spread.mean)]
-    log = bool(finite.size and finite.min() > 0 and finite.max() / finite.min() > 100 and len(shape) == 1)
+    log = bool(finite.size and finite.min() > 0 and finite.max() / finite.min() > 100)
     return figures(scales(found, engine), spread, Axis(words, log=log), len(found.plan.seeds))
 
 
@@ -116,6 +116,7 @@ def head(
     if found.is_over:
         buttons.append(
             f'<a class="wb-quiet" href="wb/export/{found.run.id}.zip" download>Export as one bundle</a>'
+            f'<a class="wb-quiet" href="wb/export/{found.run.id}.html" download>Report</a>'
         )
     choices = "".join(
         f'<option value="{escape("/".join(pair))}"{" selected" if pair == chosen else ""}>{escape(pair[1])}: {escape(pair[0])}</option>'
@@ -126,7 +127,7 @@ def head(
         if choices
         else ""
     )
-    command = escape(sweeps.command_line(workbench, found.plan))
+    command = escape(sweeps.command_line(workbench.catalog, found.plan))
     return (
         '<div class="wb-lib-head"><a class="wb-quiet" data-wb href="?view=library">Back to all runs</a>'
         f"<h1>{escape(name)}: sweep over {escape(over)}</h1></div>"

@@ -1,4 +1,4 @@
-"""A run, or several of one engine, as one HTML file that needs no network and no workbench.
+"""A run, a sweep, or several runs of one engine, as one HTML file that needs no network and no workbench.
 
 Everything in it is text, a data URI or compressed data of its own; its content security policy names the hash of
 each script, so that nothing else in it can run and nothing can be fetched."""
@@ -8,20 +8,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ui.report import comparison, file, single
-from workbench.errors import storage_seam
+from ui.report import comparison, file, single, swept
+from workbench.errors import UsageError, storage_seam
 from workbench.exports import whole
 from workbench.runs import Workbench
+from workbench.sweeps import SWEEP
 
 __all__ = ["html", "write"]
 
 
 def html(workbench: Workbench, ids: Sequence[str], *, for_strangers: bool = False) -> str:
-    """The report of one run, or the comparison of several. `for_strangers` leaves out where they ran.
+    """The report of one run or sweep, or the comparison of several runs. `for_strangers` leaves out where they ran.
 
     Raises UnknownRun, and UsageError for runs that cannot be compared. About 0.3 s and 3 MB."""
     wanted = list(dict.fromkeys(ids))
     with storage_seam():
+        is_sweep = [workbench.run(run_id).engine == SWEEP for run_id in wanted]
+        if is_sweep == [True]:
+            return file.assemble(swept.page(workbench, wanted[0]))
+        if any(is_sweep):
+            raise UsageError("A sweep has a report of its own: export it alone, or into a folder.")
         if len(wanted) == 1:
             return file.assemble(single.page(workbench, wanted[0], for_strangers=for_strangers))
         return file.assemble(comparison.page(workbench, wanted, for_strangers=for_strangers))

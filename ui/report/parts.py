@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 from engines.contract import Engine
 from ui import home
+from ui.live_words import number
 from ui.report.prose import prose
 
 FOOT = (
@@ -45,3 +47,14 @@ def about(engine: Engine) -> str:
 def code(text: str) -> str:
     """Lines to copy."""
     return f'<pre class="wb-code" tabindex="0">{escape(text)}</pre>'
+
+
+def shown(value: Any) -> str:
+    """A recorded value in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)

@@ -12,7 +12,7 @@ from storage import Record, Run
 from ui import live_parts, live_stage, live_status
 from ui.live_words import duration, number, title
 from ui.report.file import Page
-from ui.report.parts import FOOT, about, code, head
+from ui.report.parts import FOOT, about, code, head, shown
 from ui.report.pictures import alone, pictures
 from ui.views import view_for
 from workbench.recipes import Recipe
@@ -34,7 +34,7 @@ def page(workbench: Workbench, run_id: str, *, for_strangers: bool) -> Page:
     if for_strangers:
         texts.pop(TRACEBACK, None)
     what = f"{run.preset or 'run'}, seed {run.seed}"
-    shown = pictures(record.pictures(), view.pictures, read)
+    films = pictures(record.pictures(), view.pictures, read)
     figures = f'<h2>Figures</h2><div class="wb-figures">{frames}</div>' if frames else ""
     body = [
         head(engine, what, _facts(record)),
@@ -43,7 +43,7 @@ def page(workbench: Workbench, run_id: str, *, for_strangers: bool) -> Page:
         f'<p class="wb-report-note">{escape(run.note)}</p>' if run.note and not for_strangers else "",
         live_parts.claims(engine.claims, record.claims(), is_over=run.status.is_over),
         f'<div class="wb-texts">{live_parts.texts(texts)}</div>' if texts else "",
-        *((shown, figures) if view.pictures.first else (figures, shown)),
+        *((films, figures) if view.pictures.first else (figures, films)),
         live_parts.tables(found, view.table_names(found)),
         alone(live_parts.files(record.files()), read),
         _settings(workbench, run, engine),
@@ -80,7 +80,7 @@ def _settings(workbench: Workbench, run: Run, engine: Engine) -> str:
         extra = (
             info.json_schema_extra if info is not None and isinstance(info.json_schema_extra, dict) else {}
         )
-        words = _shown(value)
+        words = shown(value)
         unit = f" {extra.get('unit', '')}".rstrip() if words else ""
         mark = ' class="wb-changed"' if name in changed else ""
         rows.append(
@@ -99,16 +99,6 @@ def _settings(workbench: Workbench, run: Run, engine: Engine) -> str:
         f'<h2>Settings</h2><section class="wb-block">{note}<div class="wb-scroll"><table class="wb-table"><tbody>'
         f"{''.join(rows)}</tbody></table></div></section>"
     )
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return number(value)
-    if isinstance(value, list | tuple):
-        return ", ".join(map(str, value))
-    return "" if value is None else str(value)
 
 
 def _again(recipe: Recipe) -> str:
@@ -138,5 +128,5 @@ def _flat(found: Mapping[str, Any], lead: str = "") -> list[tuple[str, str]]:
         if isinstance(value, Mapping):
             lines += _flat(value, f"{lead}{name}: ")
         elif value not in (None, "", []):
-            lines.append((title(f"{lead}{name}".replace("_", " ")), _shown(value)))
+            lines.append((title(f"{lead}{name}".replace("_", " ")), shown(value)))
     return lines

@@ -21,7 +21,7 @@ from workbench.run_table import TABLE_FORMATS, TableFormat, all_runs, write_runs
 from workbench.run_table import table as table_of_runs
 from workbench.runs import Workbench
 from workbench.settings import Settings
-from workbench.sweeps import members
+from workbench.sweeps import SWEEP, members
 from workbench.trackers import log_to
 from workbench.trackers import parse as parse_target
 
@@ -149,7 +149,8 @@ def _hand_on(arguments: argparse.Namespace) -> int:
         raise UsageError("--log-to sends runs to a tracker and writes no file; leave --to and --format out.")
     parse_target(arguments.log_to)
     with _open() as workbench:
-        ids = list(dict.fromkeys(workbench.find(text).id for text in arguments.ids))
+        found = members(workbench, [workbench.find(text).id for text in arguments.ids])
+        ids = [run_id for run_id in found if workbench.run(run_id).engine != SWEEP]  # a plan has no curves
         with engines_print_to_stderr():
             lines = log_to(workbench, ids, arguments.log_to)
     if arguments.json:
