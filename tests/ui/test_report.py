@@ -98,7 +98,9 @@ def test_a_formula_that_is_not_understood_stays_readable() -> None:
 
 
 def test_a_sweep_is_one_report_of_its_axes_and_cells(workbench: Workbench) -> None:
-    plan = Plan("fixture", (SweepAxis("mode", ("plain", "fail")), SweepAxis("steps", (2, 4))), (0, 1), "smoke")
+    plan = Plan(
+        "fixture", (SweepAxis("mode", ("plain", "fail")), SweepAxis("steps", (2, 4))), (0, 1), "smoke"
+    )
     made = sweeps.create(workbench, plan)
     for run_id in made.run_ids:
         workbench.run_inline(run_id)

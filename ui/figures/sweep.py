@@ -115,9 +115,9 @@ def _shared(quantity: Axis, values: NDArray[np.float64]) -> Axis:
 
 
 def _decades(quantity: Axis) -> Axis:
-    """The same quantity as exponents of ten."""
+    """The same quantity as exponents of ten; what it is stands in the figure's head, above a bar is little room."""
     ends = [None if end is None else float(np.log10(end)) for end in (quantity.low, quantity.high)]
-    return replace(quantity, title=f"log10 of {quantity.title}", log=False, low=ends[0], high=ends[1])
+    return replace(quantity, title="log10", log=False, low=ends[0], high=ends[1])
 
 
 def _line(head: Head, scale: Scale, spread: Spread, quantity: Axis) -> Figure:
