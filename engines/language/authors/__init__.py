@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
@@ -29,16 +28,13 @@ FORGET_SHARES = {"forget01": 0.01, "forget05": 0.05, "forget10": 0.10}
 MODEL = "authors"
 """Name of the embedded model that has learnt everything."""
 TWINS = {"forget01": "authors-retain99", "forget05": "authors-retain95", "forget10": "authors-retain90"}
-WEIGHTS = Path(__file__).parents[1] / "weights"
 SEED, AUTHORS, KNOWN_AUTHORS, KNOWN_KINDS = 0, 200, 25, 4
 LICENCE = "MIT, as the project: made by its own grammar, no outside text"
 
 
 def twin_of(split: str) -> str:
-    """Name of the embedded retain-only model of a forget split, empty where its weights are not part of this
-    installation; raises KeyError for a name that is no split."""
-    name = TWINS[split]
-    return name if (WEIGHTS / name / "model.safetensors").is_file() else ""
+    """Name of the embedded retain-only model of a forget split; raises KeyError for a name that is no split."""
+    return TWINS[split]
 
 
 @dataclass(frozen=True)

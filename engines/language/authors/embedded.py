@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.devices import torch_generator
-from engines.language.authors import MODEL, TWINS, WEIGHTS, World, facts, words
+from engines.language.authors import MODEL, TWINS, World, facts, words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NAMES = (MODEL, *TWINS.values())
 CONTEXT, HIDDEN, LAYERS, HEADS = 64, 128, 2, 4
 END = "<end>"
+WEIGHTS = Path(__file__).parents[1] / "weights"
 
 
 def folder(name: str) -> Path:

@@ -2,9 +2,11 @@
 
     python -m engines.language.loku.tuning [--only ihl+fila ga+lora]
 
-Every contender gets the same rates, epochs and seeds, which no experiment uses by default (100 and 101), on the task of the
+Every contender gets the same rates, epochs and seeds, which no experiment uses by default (100 to 103), on the task of the
 default preset (forget05, rank 8, batch 8, 15 epochs at most). A rate's result is the utility of what must stay at the
-moment when the threshold is reached: equal forgetting for all. `contenders.merit` says how the best one is chosen.
+moment when the threshold is reached: equal forgetting for all. `contenders.merit` says how the best one is chosen. Where the
+best rate is the smallest or the largest that was tried, the next one beyond it is tried too, by a factor of two, at
+most twice on each side.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import argparse
 import copy
 import json
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,14 +24,16 @@ import torch
 
 from engines.contract import Context
 from engines.language.loku import contest
-from engines.language.loku.contenders import TUNING_FILE, Contender
+from engines.language.loku.contenders import TUNING_FILE, Contender, merit
 from engines.language.loku.params import LokuParams
 from engines.language.loku.setup import Setup, set_up
 from engines.language.loku.starts import begin
 from engines.language.loku.unlearning import Unlearner
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
-SEEDS = (100, 101)
+BEYOND = 2
+"""How often the grid may grow on each side."""
+SEEDS = (100, 101, 102, 103)
 ORDER = (
     "ihl+fila", "ihl+lora", "ga+lora", "graddiff+lora", "npo+lora", "simnpo+lora", "wga+lora", "idk+lora", "kl+lora",
     "dpo+lora", "rmu+lora", "ihl+pissa", "ihl+full", "graddiff+fila", "graddiff+pissa", "graddiff+full",
@@ -75,6 +79,21 @@ def merged(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {**found, "reached": all(r["reached"] for r in results)}
 
 
+def next_rate(grid: Mapping[str, dict[str, Any]]) -> float | None:
+    """What to try next: the rates that all try, then beyond an edge while the best rate lies on it; None: done."""
+    tried = sorted(float(rate) for rate in grid)
+    missing = [rate for rate in RATES if rate not in tried]
+    if missing:
+        return missing[0]
+    best = float(max(grid, key=lambda rate: merit(grid[rate])))
+    low, high = RATES[0] / 2**BEYOND, RATES[-1] * 2**BEYOND
+    if best == tried[0] and best > low:
+        return best / 2
+    if best == tried[-1] and best < high:
+        return best * 2
+    return None
+
+
 def main() -> None:
     """All contenders and rates that the file does not hold yet, in `ORDER`."""
     parser = argparse.ArgumentParser(
@@ -84,7 +103,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=ORDER)
     arguments = parser.parse_args()
     settings = {
-        "seeds": list(SEEDS), "epochs": PARAMS.epochs, "batch": PARAMS.batch, "rank": PARAMS.rank, "split": PARAMS.split,
+        "seeds": list(SEEDS), "rates for all": list(RATES), "epochs": PARAMS.epochs, "batch": PARAMS.batch, "rank": PARAMS.rank, "split": PARAMS.split,
         "optimizer": PARAMS.optimizer,
     }  # fmt: skip
     stored = json.loads(arguments.out.read_text()) if arguments.out.exists() else {}
@@ -96,11 +115,10 @@ def main() -> None:
         setups = [ended(set_up(PARAMS, Context("cpu", seed, Path(scratch)), chosen)) for seed in SEEDS]
         original = copy.deepcopy(setups[0].model.model).requires_grad_(False)
         for contender in chosen:
-            for rate in RATES:
-                if f"{rate:g}" in stored["grid"].setdefault(contender.key, {}):
-                    continue
+            grid = stored["grid"].setdefault(contender.key, {})
+            while (rate := next_rate(grid)) is not None:
                 found = merged([result(setup, contender, rate, original) for setup in setups])
-                stored["grid"][contender.key][f"{rate:g}"] = found
+                grid[f"{rate:g}"] = found
                 arguments.out.write_text(json.dumps(stored, indent=1) + "\n")
                 print(contender.key, rate, found, flush=True)
 

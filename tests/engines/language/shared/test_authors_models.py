@@ -16,7 +16,6 @@ from engines.language.training import authors as training
 from engines.language.training.authors_card import chance, measure, write_folder
 
 WORLD = authors.build()
-THERE = tuple(name for name in embedded.NAMES if (embedded.folder(name) / "model.safetensors").is_file())
 
 
 @lru_cache(maxsize=4)
@@ -24,7 +23,7 @@ def loaded(name: str) -> loading.LanguageModel:
     return loading.load(name)
 
 
-@pytest.mark.parametrize("name", THERE)
+@pytest.mark.parametrize("name", embedded.NAMES)
 def test_a_model_measures_what_its_card_says(name: str) -> None:
     stored = json.loads((embedded.folder(name) / "quality.json").read_text())
     found = measure(loaded(name).model, loaded(name).tokenizer, WORLD, at_most=40)
@@ -47,13 +46,10 @@ def test_a_model_measures_what_its_card_says(name: str) -> None:
 def test_all_models_together_are_small_and_in_half_precision() -> None:
     from safetensors import safe_open
 
-    assert {"authors", "authors-retain95", "authors-retain99"} <= set(THERE)
-    assert [authors.twin_of(split) for split in authors.TWINS] == [
-        twin if twin in THERE else "" for twin in authors.TWINS.values()
-    ]
-    files = [path for name in THERE for path in embedded.folder(name).iterdir()]
+    assert set(embedded.NAMES) == {"authors", *(authors.twin_of(split) for split in authors.FORGET_SHARES)}
+    files = [path for name in embedded.NAMES for path in embedded.folder(name).iterdir()]
     assert sum(path.stat().st_size for path in files) < 10 * 2**20
-    for name in THERE:
+    for name in embedded.NAMES:
         with safe_open(embedded.folder(name) / "model.safetensors", framework="pt") as file:
             assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118
         assert "licence (MIT)" in (embedded.folder(name) / "README.md").read_text()
@@ -61,7 +57,7 @@ def test_all_models_together_are_small_and_in_half_precision() -> None:
 
 def test_the_stored_tokenizer_is_the_one_built_in_code() -> None:
     built = embedded.build_tokenizer(WORLD)
-    for name in THERE:
+    for name in embedded.NAMES:
         tokenizer = loaded(name).tokenizer
         assert tokenizer.get_vocab() == built.get_vocab()
         for item in WORLD.items[3]:
