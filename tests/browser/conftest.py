@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from nginx_front import Front
 
 FLAGS = [
     "--no-sandbox",
@@ -66,11 +67,18 @@ class Served:
         self.home = home
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
+        self.variables: dict[str, str] = {}
 
     def environment(self) -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
         path = os.pathsep.join(part for part in (str(PLUGIN), kept.get("PYTHONPATH", "")) if part)
-        return {**kept, "WORKBENCH_HOME": str(self.home), "WORKBENCH_DEVICE": "cpu", "PYTHONPATH": path}
+        return {
+            **kept,
+            "WORKBENCH_HOME": str(self.home),
+            "WORKBENCH_DEVICE": "cpu",
+            "PYTHONPATH": path,
+            **self.variables,
+        }
 
     def start(self, *options: str) -> None:
         """Start the server on a free port and wait for the line that says its address."""
@@ -114,10 +122,19 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
-    """A server for the tests of one module, started with the module's SERVE_OPTIONS."""
+    """A server for the tests of one module, started with the module's SERVE_OPTIONS, and with
+    BEHIND_NGINX behind a proxy under a path."""
     server = Served(tmp_path_factory.mktemp("served") / "home")
+    behind = getattr(request.module, "BEHIND_NGINX", False)
+    if behind:
+        server.variables["GRADIO_ROOT_PATH"] = "/papers"
     server.start(*getattr(request.module, "SERVE_OPTIONS", ()))
+    front = Front(tmp_path_factory.mktemp("front"), _free_port(), server.url) if behind else None
+    if front is not None:
+        server.url = front.url
     yield server
+    if front is not None:
+        front.stop()
     server.stop()
 
 
@@ -135,10 +152,10 @@ def visit(chromium: Any, served: Served) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
-        page.on("console", lambda said: complaints.append(said.text) if _is_fault(said) else None)
+        page.on("console", lambda said: complaints.append(f"{said.text} {said.location}") if _is_fault(said) else None)
         page.on(
             "response",
-            lambda got: complaints.append(f"{got.status} {got.url}") if got.status == 404 else None,
+            lambda got: complaints.append(f"{got.status} {got.url}") if got.status >= 400 and got.status != 422 else None,
         )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: _stays(asked.url, served.url, complaints))
