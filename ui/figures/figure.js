@@ -313,25 +313,27 @@
   const escaped = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
   /* The picture that leaves the page carries its title, on paper, in the scheme that the reader sees. */
-  function saveImage(state, format) {
+  function pictured(state, format) {
     const width = Math.max(state.width, 760);
     const palette = SCHEMES[isDark() ? "dark" : "light"];
     const { data, layout } = composed(state, palette, width);
     const { title, subtitle } = state.figure.layout.meta.pw;
     const under = subtitle ? broken(subtitle, Math.floor(width / 7)) : [];
-    const extra = 34 + 17 * under.length;
+    const extra = 40 + 17 * under.length;
     const rest = under.map((line) => `<span style="font-size:13px;color:${palette.muted}">${escaped(line)}</span>`);
     layout.title = {
       text: [`<b>${escaped(title)}</b>`, ...rest].join("<br>"),
-      x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 12, l: 8 - layout.margin.l },
+      x: 0, xref: "paper", xanchor: "left", y: 1, yref: "container", yanchor: "top", pad: { t: 18, l: 8 - layout.margin.l },
       font: { size: 16, color: palette.ink },
     };
     layout.margin = { ...layout.margin, t: layout.margin.t + extra };
     layout.height += extra;
     layout.paper_bgcolor = palette.paper;
     const options = { format, width, height: layout.height, scale: 2, filename: fileName(state) };
-    window.Plotly.downloadImage({ data, layout, config: CONFIG }, options);
+    return [{ data, layout, config: CONFIG }, options];
   }
+
+  const saveImage = (state, format) => window.Plotly.downloadImage(...pictured(state, format));
 
   function csvCell(value) {
     const text = value === null || value === undefined || Number.isNaN(value) ? "" : String(value);
@@ -402,5 +404,8 @@
   /* At the width of now: paper is measured between two frames, where no observer has spoken yet. */
   const redraw = () => drawn.forEach(render);
 
-  window.PaperFigures = { draw, purge, redraw };
+  /* A drawn figure as a data address, for files that are written without a reader. */
+  const image = (node, format) => window.Plotly.toImage(...pictured(node.paperFigure, format));
+
+  window.PaperFigures = { draw, purge, redraw, image };
 })();

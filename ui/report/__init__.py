@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ui.report import comparison, file, single, swept
+from ui.report.figure_files import write_figures
 from workbench.errors import UsageError, storage_seam
 from workbench.exports import whole
 from workbench.runs import Workbench
 from workbench.sweeps import SWEEP
 
-__all__ = ["html", "write"]
+__all__ = ["html", "write", "write_figures"]
 
 
 def html(workbench: Workbench, ids: Sequence[str], *, for_strangers: bool = False) -> str:

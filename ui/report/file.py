@@ -34,7 +34,7 @@ def assemble(page: Page) -> str:
     """The whole file."""
     scripts = [figures.script(), (HERE / "report.js").read_text("utf-8")] if page.drawn else []
     packed = [_data("wb-plotly", _plotly()), _data("wb-figures", _packed(page.drawn))] if page.drawn else []
-    hashes = [_hash(text) for text in (*scripts, *([_plotly_source()] if page.drawn else []))]
+    hashes = [_hash(text) for text in (*scripts, *([plotly_source()] if page.drawn else []))]
     policy = (
         f"default-src 'none'; script-src {' '.join(hashes) or chr(39) + 'none' + chr(39)}; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
@@ -71,7 +71,7 @@ def _font(name: str) -> str:
 
 
 @cache
-def _plotly_source() -> str:
+def plotly_source() -> str:
     import plotly
 
     return (Path(plotly.__file__).parent / "package_data" / "plotly.min.js").read_text("utf-8")
@@ -80,7 +80,7 @@ def _plotly_source() -> str:
 @cache
 def _plotly() -> str:
     """Plotly's script as it travels: a third of its size."""
-    return _base64(gzip.compress(_plotly_source().encode("utf-8"), 9, mtime=0))
+    return _base64(gzip.compress(plotly_source().encode("utf-8"), 9, mtime=0))
 
 
 def _packed(drawn: Mapping[str, Figure]) -> str:

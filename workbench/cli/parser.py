@@ -12,7 +12,7 @@ DEFAULT_SEEDS = 3
 MAX_SEED = 2**32 - 1
 STATUSES = ("queued", "running", "finished", "failed", "cancelled", "interrupted")
 ORDERS = ("created_at", "engine", "status", "duration", "headline", "seed")
-FORMATS = ("bundle", "json", "csv", "parquet", "html")
+FORMATS = ("bundle", "json", "csv", "parquet", "html", "figures")
 TABLE_FORMATS = ("csv", "json", "parquet")
 TOP_LEVEL = ("-h", "--help", "--version")
 
@@ -215,7 +215,7 @@ def _add_records(command: Callable[..., Parser]) -> None:
     export.add_argument(
         "--format",
         choices=FORMATS,
-        help="default: by the ending of PATH, else bundle; html is a report to read",
+        help="default: by the ending of PATH, else bundle; html is a report to read, figures are SVG, PNG and PDF files in a folder",
     )
 
     export.add_argument(

@@ -132,6 +132,10 @@ def export(arguments: argparse.Namespace) -> int:
             from ui.report import write
 
             written = write(workbench, ids, path)
+        elif kind == "figures":
+            from ui.report import write_figures
+
+            written = write_figures(workbench, ids, path)
         else:
             ids = members(workbench, ids)
             written = export_runs(workbench, ids, path, cast(Format, kind))
