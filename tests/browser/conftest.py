@@ -152,10 +152,17 @@ def visit(chromium: Any, served: Served) -> Iterator[Callable[..., Any]]:
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
-        page.on("console", lambda said: complaints.append(f"{said.text} {said.location}") if _is_fault(said) else None)
+        page.on(
+            "console",
+            lambda said: complaints.append(f"{said.text} {said.location}") if _is_fault(said) else None,
+        )
         page.on(
             "response",
-            lambda got: complaints.append(f"{got.status} {got.url}") if got.status >= 400 and got.status != 422 else None,
+            lambda got: (
+                complaints.append(f"{got.status} {got.url}")
+                if got.status >= 400 and got.status != 422
+                else None
+            ),
         )
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda asked: _stays(asked.url, served.url, complaints))

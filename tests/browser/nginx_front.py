@@ -19,7 +19,9 @@ class Front:
         site = SITE.read_text("utf-8").replace(
             "127.0.0.1:7860", re.sub(r"^https?://", "", behind).rstrip("/")
         )
-        site = site.replace("listen 8080;", f"listen 127.0.0.1:{port};")
+        # A browser asks the root of a site for its icon, whatever page it shows: that is the site's, and not ours to answer.
+        icon = "location = /favicon.ico { return 204; }"
+        site = site.replace("listen 8080;", f"listen 127.0.0.1:{port};\n    {icon}")
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         rooms = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in kinds)
         (folder / "nginx.conf").write_text(
