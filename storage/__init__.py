@@ -14,6 +14,7 @@ from storage.errors import (
     RunNotFound,
     StorageError,
 )
+from storage.notices import Kind, Notices
 from storage.record import Record
 from storage.status import Status
 from storage.store import Store
@@ -52,6 +53,8 @@ __all__ = [
     "DatabaseTooNew",
     "DiskFull",
     "FileInfo",
+    "Kind",
+    "Notices",
     "PictureInfo",
     "Points",
     "Record",

@@ -3,8 +3,9 @@ that a person can read.
 
 Every piece of work is a function of a connection. `read` runs it in a snapshot; `write` runs it in a transaction
 that takes SQLite's write lock at once (BEGIN IMMEDIATE), so that no writer finds out half-way that it has lost.
-When others hold the lock for too long the whole piece of work is done again, hence it must not have effects
-outside the database that cannot be repeated.
+When others hold the lock for too long, or a server that has answered before breaks the connection (it is being
+restarted), the whole piece of work is done again, hence it must not have effects outside the database that cannot
+be repeated.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, Insert, Table, create_engine, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, StatementError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from storage.errors import DatabaseBusy, DiskFull, StorageError
@@ -33,7 +34,10 @@ PATIENCE_S = 60.0  # all attempts of one piece of work together
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.25
 LARGEST_LOG_BYTES = 64 << 20  # what a large import leaves of the write-ahead log
 NO_ROOM_BYTES = 1 << 20  # below this a failing write is blamed on the full disk
-ARTIFACT_LOCK = 0x7057_0001  # PostgreSQL advisory lock: see Database.lock_artifacts
+ARTIFACT_LOCK, SCHEMA_LOCK = (
+    0x7057_0001,
+    0x7057_0002,
+)  # PostgreSQL's advisory locks: see Database.lock_artifacts
 
 _BUSY_CODES = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _BUSY_STATES = {"40001", "40P01", "55P03"}  # serialization failure, deadlock, lock not available
@@ -42,6 +46,9 @@ _SQLITE_POOL: dict[str, Any] = {"pool_size": 8, "max_overflow": -1}
 _SERVER_POOL: dict[str, Any] = {"pool_size": 8, "max_overflow": 24, "pool_pre_ping": True}
 _FULL_STATE, _TOO_LARGE_STATE = "53100", "22003"
 _TOO_LARGE = "A number does not fit into 64 bits and cannot be recorded."
+_UNKNOWN = (
+    "The connection to the database broke while a change was being written: whether it was kept is not known."
+)
 _SENTENCES = {
     sqlite3.SQLITE_NOTADB: "is not a SQLite database",
     sqlite3.SQLITE_CORRUPT: "is damaged: restore a copy, or export what can still be read",
@@ -72,6 +79,7 @@ class Database:
         if self.is_sqlite and self.url.database in (None, "", ":memory:"):
             raise StorageError("A SQLite database must be a file, since many connections share it.")
         self.wal = wal
+        self._has_answered = False
         self._patience_s = patience_s
         try:
             self._reader = create_engine(self.url, **(_SQLITE_POOL if self.is_sqlite else _SERVER_POOL))
@@ -125,6 +133,11 @@ class Database:
         if not self.is_sqlite:
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ARTIFACT_LOCK})")
 
+    def lock_schema(self, connection: Connection) -> None:
+        """From here to the end of the transaction, nobody else makes or migrates tables (as `lock_artifacts`)."""
+        if not self.is_sqlite:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+
     @contextmanager
     def without_foreign_keys(self) -> Iterator[Database]:
         """Another door to this database through which SQLite does not watch references: a migration copies tables,
@@ -139,6 +152,13 @@ class Database:
         finally:
             other.close()
 
+    def connect_driver(self) -> Any:
+        """A psycopg connection of its own, outside of the pool and of transactions: for `storage.notices`."""
+        import psycopg
+
+        place = self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        return psycopg.connect(place, autocommit=True)
+
     def close(self) -> None:
         """Close all connections of the pool."""
         self._reader.dispose()
@@ -147,9 +167,14 @@ class Database:
         deadline = time.monotonic() + self._patience_s
         pause_s = FIRST_PAUSE_S
         while True:
+            is_connected = is_committing = False
             try:
-                with engine.begin() as connection:
-                    return work(connection)
+                with engine.connect() as connection:
+                    is_connected = self._has_answered = True
+                    with connection.begin():
+                        result = work(connection)
+                        is_committing = True
+                    return result
             except PoolTimeout as error:
                 raise DatabaseBusy("All connections to the database are in use; try again.") from error
             except OverflowError as error:
@@ -157,7 +182,12 @@ class Database:
             except StatementError as error:
                 if isinstance(error.orig, StorageError):  # a column type refused a value
                     raise error.orig from error
-                if not _is_busy(error):
+                is_lost = not self.is_sqlite and _is_lost(error, is_connected)
+                if is_lost and is_committing:
+                    raise StorageError(_UNKNOWN) from error
+                if not _is_busy(error) and not (is_lost and self._has_answered):
+                    raise self._translated(error) from error
+                if time.monotonic() > deadline and is_lost:
                     raise self._translated(error) from error
                 if time.monotonic() > deadline:
                     raise DatabaseBusy(
@@ -202,6 +232,13 @@ def _is_busy(error: StatementError) -> bool:
         getattr(original, "sqlite_errorcode", 0) & 0xFF in _BUSY_CODES
         or getattr(original, "sqlstate", None) in _BUSY_STATES
     )
+
+
+def _is_lost(error: StatementError, is_connected: bool) -> bool:
+    """Whether the server went away: in the middle of something, or when it was to be reached."""
+    if is_connected:
+        return isinstance(error, DBAPIError) and error.connection_invalidated
+    return isinstance(error, OperationalError)
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -16,6 +16,7 @@ from storage.database import Database
 from storage.errors import RunNotFound, StorageError
 from storage.flush import STALE
 from storage.ids import is_id
+from storage.notices import tell
 from storage.status import Status
 from storage.tables import COMMAND, FILE, RUN, TAG, Run
 from storage.values import CommandRow
@@ -56,6 +57,7 @@ def create_run(
     connection.execute(insert(RUN).values(**values))
     insert_tags(connection, run_id, tags)
     refer_to_uploads(connection, database, run_id, values["params"])
+    tell(connection, "queued", run_id)
     return load_run(connection, run_id)
 
 
@@ -76,6 +78,7 @@ def finish_run(connection: Connection, run_id: str, status: Status, error: str, 
     if not status.is_over:
         raise StorageError(f"A run cannot finish as {status.value!r}.")
     changes = {"status": status, "error": error, "error_kind": error_kind, "finished_at": time.time()}
+    tell(connection, "over", run_id)
     if _change(connection, run_id, changes, _UNFINISHED):
         return True
     statement = update(RUN).where(RUN.c.id == run_id, RUN.c.error_kind == STALE)
@@ -103,7 +106,10 @@ def mark_interrupted(connection: Connection, stale_after_s: float, reason: str) 
     )
     changes = {"status": Status.interrupted, "error": reason, "error_kind": STALE}
     statement = stale.values(**changes, finished_at=RUN.c.heartbeat_at, version=RUN.c.version + 1)
-    return sorted(connection.execute(statement.returning(RUN.c.id)).scalars())
+    given_up = sorted(connection.execute(statement.returning(RUN.c.id)).scalars())
+    for run_id in given_up:
+        tell(connection, "over", run_id)
+    return given_up
 
 
 def change_run(connection: Connection, run_id: str, changes: Mapping[str, Any]) -> None:
@@ -166,6 +172,7 @@ def send_command(connection: Connection, run_id: str, kind: str, payload: Mappin
     load_run(connection, run_id)
     values = {"run_id": run_id, "kind": kind, "payload": dict(payload), "created_at": time.time()}
     connection.execute(insert(COMMAND).values(**values))
+    tell(connection, "command", run_id)
 
 
 def take_commands(connection: Connection, run_id: str) -> list[CommandRow]:

@@ -33,7 +33,7 @@ def prepare(database: Database) -> None:
         _prepare_file(database)
     revision = database.read(revision_of)
     if revision is None:
-        revision = database.write(_created)
+        revision = database.write(lambda connection: _created(connection, database))
     if revision != NEWEST:
         migrate(database, revision)
 
@@ -75,8 +75,9 @@ def _prepare_file(database: Database) -> None:
     database.read(set_mode)
 
 
-def _created(connection: Connection) -> str:
+def _created(connection: Connection, database: Database) -> str:
     """Create all tables at the newest revision, unless another process was faster."""
+    database.lock_schema(connection)
     revision = revision_of(connection)
     if revision is not None:
         return revision
@@ -110,6 +111,7 @@ def migrate(database: Database, revision: str, *, scripts: Path = SCRIPTS, targe
         )
 
     def upgrade(connection: Connection) -> None:
+        database.lock_schema(connection)
         if revision_of(connection) == target:  # another process was faster
             return
         config.attributes["connection"] = connection

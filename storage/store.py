@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ from storage.artifacts import Artifacts
 from storage.blobs import Blobs
 from storage.database import Database
 from storage.ids import new_id
+from storage.notices import Notices
 from storage.record import Record
 from storage.status import Status
 from storage.tables import COMMAND, Run
@@ -40,6 +42,8 @@ class Store:
     def __init__(self, database: Database, blobs: Blobs) -> None:
         self.database = database
         self.artifacts = Artifacts(database, blobs)
+        self._notices: Notices | None = None
+        self._lock = Lock()
 
     @classmethod
     def open(cls, database_url: str, artifacts_url: str, *, wal: bool = True) -> Self:
@@ -64,6 +68,8 @@ class Store:
 
     def close(self) -> None:
         """Close all connections and remove local copies of remote files."""
+        if self._notices is not None:
+            self._notices.close()
         self.artifacts.close()
         self.database.close()
 
@@ -74,6 +80,17 @@ class Store:
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
         self.close()
+
+    def news(self) -> Notices | None:
+        """What other processes change, as it happens: one connection that listens, made at the first call. None where
+        the database has no such thing (SQLite); then a reader can only ask again."""
+        if self.database.is_sqlite:
+            return None
+        with self._lock:
+            if self._notices is None:
+                self._notices = Notices(self.database)
+                self._notices.start()
+            return self._notices
 
     # Runs
 

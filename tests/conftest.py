@@ -1,4 +1,5 @@
-"""Shared fixtures: a home of its own for each test, the test suite's engine as an installed plug-in, a workbench."""
+"""Shared fixtures: a home of its own for each test, the test suite's engine as an installed plug-in, a workbench, a
+PostgreSQL server for the session."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres_cluster import Cluster, cluster, missing
 
 from storage import Store
 from workbench.catalog import Catalog, Origin
@@ -16,6 +18,17 @@ from workbench.runs import Workbench
 from workbench.settings import Settings
 
 PLUGIN = Path(__file__).parent / "fixture_plugin"
+
+
+@pytest.fixture(scope="session")
+def postgres_cluster() -> Iterator[Cluster]:
+    """A PostgreSQL server of this session's own. Where none can be made the test is skipped; in CI it fails."""
+    if reason := missing():
+        if os.environ.get("CI"):
+            pytest.fail(f"CI runs on both databases, but there is {reason}")
+        pytest.skip(reason)
+    with cluster() as made:
+        yield made
 
 
 @pytest.fixture

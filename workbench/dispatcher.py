@@ -10,16 +10,19 @@ import logging
 import platform
 import threading
 import time
+from contextlib import nullcontext
 
 import psutil
 
-from storage import RunQuery, Status, StorageError
+from storage import Kind, Notices, RunQuery, Status, StorageError
 from storage.flush import STALE
 from workbench.execution import Bench, sweep_workspaces, worker_name
 from workbench.executors import Executor
 from workbench.executors.process import WorkersBroken
 
 POLL_S = 0.5
+QUIET_POLL_S = 3.0
+"""Between two looks where the database tells of new runs by itself."""
 SIGN_OF_LIFE_S = 5.0
 LOOK_S = 10.0
 SETTLE_S = 3.0
@@ -55,6 +58,15 @@ class Dispatcher(threading.Thread):
     def run(self) -> None:
         """Turn until closed. Whatever goes wrong in one turn is logged, and tried again at the next: a server
         whose queue stands still would look healthy to everybody else."""
+        news = self._bench.store.news()
+        with news.told(self._hear) if news else nullcontext():
+            self._turn_until_closed(news)
+
+    def _hear(self, kind: Kind, _run_id: str) -> None:
+        if kind != "command":
+            self.wake()
+
+    def _turn_until_closed(self, news: Notices | None) -> None:
         while not self._is_over.is_set():
             self._wake.clear()
             try:
@@ -63,7 +75,7 @@ class Dispatcher(threading.Thread):
                 log.warning("The queue cannot be read: %s", error)
             except Exception:
                 log.exception("A turn of the queue failed")
-            self._wake.wait(POLL_S)
+            self._wake.wait(QUIET_POLL_S if news and news.is_live else POLL_S)
 
     def _turn(self, now: float) -> None:
         store = self._bench.store

@@ -11,12 +11,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 from engines.contract import Context, Engine, Params
 from engines.events import Command, Event
-from storage import CommandRow, Run, Status, StorageError, Store, Writer
+from storage import CommandRow, Kind, Notices, Run, Status, StorageError, Store, Writer
 from workbench.failures import EngineFault, explain, trace_of
 from workbench.transcript import Transcript
 
@@ -29,6 +30,8 @@ that holds the interpreter's lock)."""
 BATCH_EVENTS = 5000
 SIGN_OF_LIFE_S = 2.0
 COMMANDS_S = 0.1
+QUIET_COMMANDS_S = 2.0
+"""Between two looks for commands where the database tells of them by itself."""
 TRACEBACK = "traceback"
 """Name of the text that holds a failed run's traceback. Pages for visitors do not show it."""
 
@@ -116,6 +119,8 @@ class Pulse(threading.Thread):
         self._outer_stop, self._on_stuck, self._grace_s = stop, on_stuck, grace_s
         self._over = threading.Event()
         self._cancelled = False
+        self._news: Notices | None = None
+        self._is_asked = True
         self._stop_seen_at: float | None = None
         self.flushed_at = self._commands_at = time.perf_counter()
 
@@ -133,6 +138,15 @@ class Pulse(threading.Thread):
     def run(self) -> None:
         """Beat until stopped. A store that cannot be written ends the beating; the engine's thread finds the
         failure at its next step."""
+        self._news = self._store.news()
+        with self._news.told(self._hear) if self._news else nullcontext():
+            self._beat_until_stopped()
+
+    def _hear(self, kind: Kind, run_id: str) -> None:
+        if run_id == self._run_id or kind == "lost":
+            self._is_asked = True
+
+    def _beat_until_stopped(self) -> None:
         while not self._over.wait(TICK_S):
             try:
                 self._beat(time.perf_counter())
@@ -146,8 +160,9 @@ class Pulse(threading.Thread):
         self.join()
 
     def _beat(self, now: float) -> None:
-        if now - self._commands_at >= COMMANDS_S:
-            self._commands_at = now
+        quiet_s = QUIET_COMMANDS_S if self._news and self._news.is_live else COMMANDS_S
+        if self._is_asked or now - self._commands_at >= quiet_s:
+            self._commands_at, self._is_asked = now, False
             for row in self._store.take_commands(self._run_id):
                 self._take(row)
         since = now - self.flushed_at

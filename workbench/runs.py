@@ -6,13 +6,14 @@ import mimetypes
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from engines.contract import Params, Refusal
 from engines.validation import FieldError
-from storage import ArtifactNotFound, Record, Run, RunPage, RunQuery, Status, Store
+from storage import ArtifactNotFound, Kind, Notices, Record, Run, RunPage, RunQuery, Status, Store
 from workbench.catalog import Catalog
 from workbench.dispatcher import Dispatcher, mark_dead
 from workbench.errors import FileTrouble, InvalidParams, RunIsActive, UnknownRun, UsageError, storage_seam
@@ -27,6 +28,8 @@ from workbench.values import params_of
 MAX_SEED = 2**32 - 1
 SHORTEST_ENDING = 4
 LISTED_FOR_ENDING = 5000
+QUIET_LOOK_S = 2.0
+"""Between two looks at a followed run where the database tells of its end by itself."""
 
 Subject: TypeAlias = Run | tuple[str, Mapping[str, Any], str, int]
 """A recorded run, or (engine, params, preset, seed) of one that does not exist yet."""
@@ -182,6 +185,18 @@ class Workbench:
 
     def follow(self, run_id: str, *, stop: StopWish | None = None, poll_s: float = 0.2) -> Run:
         """Wait for the end of a run that is executed elsewhere. A wish to stop cancels it."""
+        news, heard = self.store.news(), threading.Event()
+
+        def hear(kind: Kind, told_id: str) -> None:
+            if told_id == run_id or kind == "lost":
+                heard.set()
+
+        with news.told(hear) if news else nullcontext():
+            return self._follow(run_id, stop, poll_s, heard, news)
+
+    def _follow(
+        self, run_id: str, stop: StopWish | None, poll_s: float, heard: threading.Event, news: Notices | None
+    ) -> Run:
         look_at = time.monotonic()
         is_asked = False
         while not (run := self.run(run_id)).status.is_over:
@@ -191,7 +206,11 @@ class Workbench:
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + 5.0
                 self.mark_dead()
-            time.sleep(poll_s)
+            look_again_at = time.monotonic() + (QUIET_LOOK_S if news and news.is_live else 0.0)
+            while not heard.wait(poll_s) and time.monotonic() < look_again_at:
+                if stop is not None and not is_asked and stop() is not None:
+                    break
+            heard.clear()
         return run
 
     def cancel(self, run_id: str) -> None:

@@ -14,9 +14,11 @@ from storage import DatabaseBusy, StorageError, Store
 from storage import database as module
 from storage.database import Database
 
-pytestmark = pytest.mark.skipif(
-    "STORAGE_TEST_POSTGRES" in os.environ, reason="these are promises about SQLite"
-)
+
+@pytest.fixture
+def backend() -> str:
+    """These are promises about SQLite: its pragmas, its locks, its files."""
+    return "sqlite"
 
 
 def pragma(store: Store, name: str):

@@ -1,0 +1,80 @@
+"""Two machines on one PostgreSQL: one is asked, the other executes; neither looks again and again."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from postgres_cluster import Cluster
+from sqlalchemy import event, make_url
+
+from storage import Status
+from workbench.runs import Workbench
+
+
+@pytest.fixture
+def shared(postgres_cluster: Cluster) -> Iterator[str]:
+    """The URL of a schema of the test's own."""
+    import psycopg
+
+    name, plain = f"test_{secrets.token_hex(8)}", postgres_cluster.url.replace("+psycopg", "")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    options = {"options": f"-csearch_path={name}"}
+    yield make_url(postgres_cluster.url).update_query_dict(options).render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+def test_a_run_asked_here_is_executed_there_and_cancelled_from_here(
+    make_workbench: Callable[..., Workbench], shared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Far apart looks, so that only news can be the reason for what follows.
+    monkeypatch.setattr("workbench.dispatcher.QUIET_POLL_S", 300.0)
+    monkeypatch.setattr("workbench.runs.QUIET_LOOK_S", 300.0)
+    there = make_workbench(database_url=shared)
+    here = make_workbench(database_url=shared, executor="inline")
+    there.look_around()
+    news = there.store.news()
+    assert news is not None
+    assert news.wait_until_live(60)
+    short = here.create("fixture", {"steps": 2}, preset="smoke")
+    ended = here.follow(short.id)
+    assert (ended.status, ended.error) == (Status.finished, "")
+    long = here.create("fixture", {"steps": 100_000, "pause_s": 0.01})
+    deadline = time.monotonic() + 60
+    while not here.record(long.id).series():
+        assert time.monotonic() < deadline, "it never started"
+        time.sleep(0.02)
+    here.cancel(long.id)
+    assert here.follow(long.id).status is Status.cancelled
+    assert here.record(long.id).series(), "what it recorded is kept"
+
+
+def test_a_recorder_does_not_ask_for_commands_while_news_arrive(
+    make_workbench: Callable[..., Workbench], shared: str
+) -> None:
+    bench = make_workbench(database_url=shared, executor="inline")
+    news = bench.store.news()
+    assert news is not None
+    assert news.wait_until_live(60)
+    asked: list[str] = []
+
+    def count(_connection, _cursor, statement, *_rest) -> None:
+        if "FROM command" in statement and statement.startswith("SELECT"):
+            asked.append(statement)
+
+    event.listen(bench.store.database.engine, "before_cursor_execute", count)
+    run = bench.create("fixture", {"steps": 30, "pause_s": 0.05})
+    assert bench.run_inline(run.id).status is Status.finished
+    assert len(asked) <= 3, "1.5 s of looking every 0.1 s would be fifteen"
+    asked.clear()
+    long = bench.create("fixture", {"steps": 100_000, "pause_s": 0.01})
+    timer = threading.Timer(0.5, lambda: bench.cancel(long.id))
+    timer.start()
+    assert bench.run_inline(long.id).status is Status.cancelled
+    timer.join()
+    assert asked
