@@ -216,11 +216,16 @@ async def watched(
 
 async def burst(url: str, engine: str, count: int) -> dict[str, Any]:
     """`count` starts at once, each by its own connection; what each was told, and how long the last one waited."""
-    limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
+
+    async def start(seed: int) -> Any:
+        # No connection is kept for a second request: the server may be closing it just then, which is told as an error.
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+        async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
+            return await call(http, "start_run", engine, {}, "smoke", seed)
+
+    async with httpx.AsyncClient(base_url=url, timeout=120) as http:
         started = time.perf_counter()
-        asked = (call(http, "start_run", engine, {}, "smoke", seed) for seed in range(count))
-        answers = await asyncio.gather(*asked, return_exceptions=True)
+        answers = await asyncio.gather(*map(start, range(count)), return_exceptions=True)
         seconds = time.perf_counter() - started
         queued = [answer["id"] for answer in answers if isinstance(answer, dict)]
         refused = Counter(answer for answer in answers if isinstance(answer, str))

@@ -15,6 +15,9 @@ from typing import Any
 from engines.contract import Engine
 from ui import sweep_form
 from ui.form_fields import SEGMENT_CHARACTERS, Field, fields_of, grouped, preset_values
+from workbench.demo_limits import DemoLimits, check_params
+from workbench.errors import InvalidParams
+from workbench.values import params_of
 
 DICE = (
     '<svg viewBox="0 0 16 16" aria-hidden="true"><rect x="2" y="2" width="12" height="12" rx="2.5"/>'
@@ -62,15 +65,16 @@ def markup(engine: Engine, *, demo: bool = False) -> str:
         '<div class="wb-drawer-head"><h2>Settings</h2>'
         '<button type="button" class="wb-quiet" data-do="drawer-close">Done</button></div>'
         '<div class="wb-fields">'
-        f"{presets_markup(engine)}{surface}{seed_markup(engine.key)}{_advanced(fields, engine.key, demo)}"
+        f"{presets_markup(engine, demo=demo)}{surface}{seed_markup(engine.key)}{_advanced(fields, engine.key, demo)}"
         f"{sweep_form.markup(engine)}"
         '<p class="wb-error wb-form-error" role="alert" hidden></p></div>'
         f"{_buttons()}</form>"
     )
 
 
-def presets_markup(engine: Engine) -> str:
-    """Presets as segments (as pills where they are many), and the help of each (the script shows the chosen one)."""
+def presets_markup(engine: Engine, *, demo: bool = False) -> str:
+    """Presets as segments (as pills where they are many), and the help of each (the script shows the chosen one). On a demo
+    the help says of a preset that guests are refused."""
     key = escape(engine.key)
     segments, helps = [], []
     for name in sorted(engine.presets, key=lambda name: name != "default"):
@@ -81,7 +85,10 @@ def presets_markup(engine: Engine) -> str:
             f"<span>{escape(preset.title)}</span></label>"
         )
         hide = "" if name == "default" else " hidden"
-        helps.append(f'<span data-preset="{escape(name)}"{hide}>{escape(preset.help)}</span>')
+        beyond = (
+            " Beyond this demo: install the workbench to run it." if demo and _is_beyond(engine, name) else ""
+        )
+        helps.append(f'<span data-preset="{escape(name)}"{hide}>{escape(preset.help + beyond)}</span>')
     width = sum(len(preset.title) + 3 for preset in engine.presets.values())
     shape = "wb-segments" if width <= SEGMENT_CHARACTERS else "wb-pills"
     return (
@@ -89,6 +96,15 @@ def presets_markup(engine: Engine) -> str:
         '<button type="button" class="wb-edited" data-do="reset" hidden>edited, reset</button></legend>'
         f'<div class="{shape}">{"".join(segments)}</div><p class="wb-help">{"".join(helps)}</p></fieldset>'
     )
+
+
+def _is_beyond(engine: Engine, preset: str) -> bool:
+    """Whether a demo as it comes refuses that preset to guests."""
+    try:
+        check_params(engine, params_of(engine, {}, preset), DemoLimits())
+    except InvalidParams:
+        return True
+    return False
 
 
 def seed_markup(key: str) -> str:

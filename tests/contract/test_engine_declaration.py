@@ -16,7 +16,8 @@ from contract_names import SECTIONS
 
 from engines.contract import FAMILIES, Engine, upload_fields
 from engines.validation import field_bounds, field_rule
-from workbench.catalog import Catalog
+from workbench.catalog import DISTRIBUTION, Catalog
+from workbench.demo_limits import DemoLimits, check_params
 from workbench.errors import InvalidParams
 from workbench.values import params_of
 
@@ -67,6 +68,19 @@ def test_presets_are_valid_and_explained(engine: Engine) -> None:
         assert preset.help
     engine.check(params_of(engine, {}, "default"), {})
     params_of(engine, engine.reproduce, "default")
+
+
+def test_guests_of_a_demo_may_run_default_and_smoke(engine: Engine) -> None:
+    for preset in ("default", "smoke"):
+        check_params(engine, params_of(engine, {}, preset), DemoLimits())
+
+
+def test_a_demo_keeps_guests_from_the_papers_scale(engine: Engine, catalog: Catalog) -> None:
+    """Either a number is above its ceiling or a value is for one's own machine: full scale is hours of somebody's machine."""
+    if catalog.origins[engine.key].distribution != DISTRIBUTION:
+        pytest.skip("the full scale of a plug-in may be small")
+    with pytest.raises(InvalidParams):
+        check_params(engine, params_of(engine, {}, "paper"), DemoLimits())
 
 
 def test_every_field_is_explained(engine: Engine) -> None:

@@ -161,6 +161,9 @@ def test_a_guest_brings_no_bundle_in(demo: Any, guest: Callable[..., Any], tmp_p
         export_bundle(bench.store, [demo.private], bundle)
     answer = guest().post("/wb/library/import", bundle.read_bytes())
     assert (answer.status_code, "takes no bundles" in answer.text) == (422, True)
+    headers = {"x-workbench": "1", "x-name": "curves.csv"}
+    answer = guest().http.post("/wb/library/import", content=b"step,loss\n0,1\n", headers=headers)
+    assert (answer.status_code, "no curves" in answer.text) == (422, True)
 
 
 @pytest.mark.parametrize("what", [name for name, (_, data, _) in HOSTILE.items() if data[:1] in b"P\x89"])

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from storage import RunQuery
 from ui import app, engine_tab, theme
 from ui.visitors import House
+from workbench.event_files import EventWriter
 from workbench.runs import Workbench
 
 PUBLIC = {
@@ -86,6 +90,37 @@ def test_a_picture_of_another_program_fills_an_image_engines_form(workbench: Wor
     assert "&lt;b&gt;a cat&lt;/b&gt;" in said["note"]
     assert "<b>" not in said["note"]
     assert "<i>" not in said["note"]
+
+
+def test_curves_of_elsewhere_come_in_through_the_library(
+    workbench: Workbench, client: TestClient, tmp_path: Path
+) -> None:
+    """A CSV or an event file, told by its name, which is also what the run is called."""
+    events = tmp_path / "events.out.tfevents.1"
+    with EventWriter(events, 50.0) as writer:
+        writer.scalar("loss", 1, 0.5, 51.0)
+
+    def bring(data: bytes, name: str) -> Any:
+        return client.post(
+            "/wb/library/import", content=data, headers={"x-workbench": "1", "x-name": quote(name)}
+        )
+
+    for data, name, called in (
+        (b"step,loss\n0,1\n1,0.5\n", "../\u00fcber/my curves.csv", "my curves"),
+        (events.read_bytes(), events.name, "events"),
+    ):
+        [run_id] = bring(data, name).json()["ids"]
+        record = workbench.record(run_id)
+        assert record.run.params["name"] == called
+        [info] = record.series()
+        assert (info.name, info.last_value) == ("loss", 0.5)
+    before = workbench.runs(RunQuery()).total
+    for data, name in ((b"a,b\nx,y\n", "words.csv"), (b"nonsense", "a.tfevents.2"), (b"step,loss", "x.bin")):
+        refused = bring(data, name)
+        assert refused.status_code == 422
+        assert str(tmp_path) not in refused.text
+        assert "/tmp" not in refused.text
+    assert workbench.runs(RunQuery()).total == before
 
 
 def test_the_page_has_no_timer_of_gradios(blocks: Any) -> None:

@@ -15,6 +15,7 @@ from ui import report
 from ui.report.prose import formula, prose
 from workbench import sweeps
 from workbench.errors import UsageError
+from workbench.outside import record as recorded
 from workbench.runs import Workbench
 from workbench.sweep_axes import Axis as SweepAxis
 from workbench.sweeps import Plan
@@ -75,6 +76,27 @@ def test_several_runs_become_a_comparison(workbench: Workbench) -> None:
     assert 'href="?' not in text
     with pytest.raises(UsageError, match="2 to 12"):
         report.html(workbench, [])
+
+
+def outside(workbench: Workbench, rate: float) -> str:
+    with recorded("my engine", {"rate": rate}, settings=workbench.settings) as run:
+        for step in range(5):
+            run.scalar("loss", rate / (1 + step), step=step)
+        run.text("remark", HOSTILE)
+    return run.id
+
+
+def test_a_run_of_code_that_is_not_here_has_a_report_too(workbench: Workbench) -> None:
+    ids = [outside(workbench, rate) for rate in (0.1, 0.2)]
+    alone, together = report.html(workbench, ids[:1]), report.html(workbench, ids)
+    for text in (alone, together):
+        assert "<h1>my engine:" in text
+        assert figures_of(text)
+        assert "<img src=x" not in text
+        assert "workbench run" not in text, "nothing here could repeat it"
+        assert "None" not in text.partition("</style>")[2].partition("<script")[0]
+    assert "Where it ran" in alone
+    assert "0.2" in together
 
 
 def test_a_folder_gets_a_file_for_each_run(workbench: Workbench, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import unquote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -24,7 +25,9 @@ from ui.visitors import House
 from workbench import pngforms, pngmetadata, pngrecord
 from workbench.access import Access
 from workbench.errors import UnknownRun, UsageError, WorkbenchError, storage_seam
+from workbench.execution import safe_name
 from workbench.exports import ENDINGS, Format, export
+from workbench.imports import bring_curves, is_curves
 from workbench.runs import Workbench
 from workbench.sweeps import members
 
@@ -33,6 +36,7 @@ KINDS: Mapping[str, str] = {ending.lstrip("."): kind for kind, ending in ENDINGS
 MAX_BODY = 1 << 20
 MAX_BUNDLE = 2 << 30
 MAX_PNG = 64 << 20
+MAX_CURVES = 512 << 20
 PNG = b"\x89PNG"
 MAX_IDS_OF_GUESTS = 12
 """Runs that a guest of a demo exports or compares at once."""
@@ -80,7 +84,8 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
         owner = house.viewer(request)
         limit = MAX_BUNDLE if house.access.may_import(owner) else house.access.max_upload_bytes
         with tempfile.TemporaryDirectory(prefix="workbench-import-") as room:
-            path = Path(room) / "upload"
+            # Under its own name, which says what it is and what an imported run is called.
+            path = Path(room) / safe_name(unquote(request.headers.get("x-name", "upload")))
             try:
                 size = await _receive(request, path, limit)
             except ClientDisconnect:
@@ -193,7 +198,8 @@ CHANGES: Mapping[str, Callable[[Workbench, Mapping[str, Any], Access, str], dict
 
 
 def take(workbench: Workbench, path: Path, owner: str, access: Access) -> dict[str, Any]:
-    """A bundle becomes runs (not those of a demo's guests); one of our pictures becomes the address whose form holds its settings."""
+    """A bundle becomes runs, and so do the curves of a CSV or of TensorBoard's event file (not those of a demo's guests); one
+    of our pictures becomes the address whose form holds its settings."""
     with path.open("rb") as file:
         start = file.read(4)
     if start == PNG:
@@ -202,8 +208,12 @@ def take(workbench: Workbench, path: Path, owner: str, access: Access) -> dict[s
         return picture_answer(workbench, path.read_bytes())
     if not access.may_import(owner):
         raise UsageError(
-            "This demo takes no bundles, only pictures of its runs. Install the workbench to import one."
+            "This demo takes no bundles and no curves, only pictures of its runs. Install the workbench to import one."
         )
+    if is_curves(path):
+        if path.stat().st_size > MAX_CURVES:
+            raise UsageError(f"A file of curves may have at most {MAX_CURVES >> 20} MB.")
+        return {"ids": bring_curves(workbench, path, owner=owner)}
     with storage_seam():
         return {"ids": import_bundle(workbench.store, path, owner)}
 

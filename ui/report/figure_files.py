@@ -18,9 +18,10 @@ from storage import Record
 from ui import figures, look
 from ui.figures import Figure
 from ui.report.file import plotly_source
-from ui.views import view_for
+from ui.views import default_view, view_for
 from workbench.errors import FileTrouble, MissingPackage, WorkbenchError, storage_seam
 from workbench.exports import whole
+from workbench.outside import stand_in
 from workbench.runs import Workbench
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -80,7 +81,14 @@ def find_browser() -> str:
 
 
 def _drawn(workbench: Workbench, record: Record) -> dict[str, Figure]:
-    specs = view_for(record.run.engine, workbench.catalog).specs(record.run.params, record)
+    run = record.run
+    known = run.engine in workbench.catalog.engines
+    view = (
+        view_for(run.engine, workbench.catalog)
+        if known
+        else default_view(stand_in(run.engine, (run.headline_series, run.headline_name)))
+    )
+    specs = view.specs(run.params, record)
     return {spec.key: figure for spec in specs if (figure := spec.build(record))["data"]}
 
 

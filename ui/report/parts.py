@@ -21,7 +21,7 @@ def head(engine: Engine, what: str, facts: Sequence[tuple[str, str]] = ()) -> st
     """The paper, what this is a report of, and the few facts that one looks for first."""
     paper = engine.paper
     authors = ", ".join(paper.authors[:3]) + (" and others" if len(paper.authors) > 3 else "")
-    year = "" if str(paper.year) in paper.venue else str(paper.year)
+    year = "" if not paper.year or str(paper.year) in paper.venue else str(paper.year)
     by = ", ".join(part for part in (authors, paper.venue, year) if part)
     links = ""
     if paper.arxiv:
@@ -31,7 +31,7 @@ def head(engine: Engine, what: str, facts: Sequence[tuple[str, str]] = ()) -> st
     listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     return (
         f'<header class="wb-report-head"><h1>{escape(paper.short)}: {escape(what)}</h1>'
-        f'<p class="wb-by">{escape(paper.title)}. {escape(by)}.{links}</p><p class="wb-idea">{escape(paper.summary)}</p>'
+        f'<p class="wb-by">{escape(paper.title)}.{f" {escape(by)}." if by else ""}{links}</p><p class="wb-idea">{escape(paper.summary)}</p>'
         f'{f"""<dl class="wb-report-facts">{listed}</dl>""" if listed else ""}</header>'
         '<p class="wb-report-notice" role="status" hidden></p>'
     )

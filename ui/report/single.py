@@ -14,7 +14,8 @@ from ui.live_words import duration, number, title
 from ui.report.file import Page
 from ui.report.parts import FOOT, about, code, head, shown
 from ui.report.pictures import alone, pictures
-from ui.views import view_for
+from ui.views import default_view, view_for
+from workbench.outside import stand_in
 from workbench.recipes import Recipe
 from workbench.recorder import TRACEBACK
 from workbench.runs import Workbench
@@ -24,8 +25,9 @@ def page(workbench: Workbench, run_id: str, *, for_strangers: bool) -> Page:
     """What the file says of that run. Raises UnknownRun."""
     record = workbench.record(run_id)
     run = record.run
-    engine = workbench.catalog.engine(run.engine)
-    view = view_for(run.engine, workbench.catalog)
+    known = workbench.catalog.engines.get(run.engine)
+    engine = known or stand_in(run.engine, (run.headline_series, run.headline_name))
+    view = view_for(run.engine, workbench.catalog) if known else default_view(engine)
     read = workbench.store.artifacts.read
     specs = view.specs(run.params, record)
     drawn = {spec.key: figure for spec in specs if (figure := spec.build(record))["data"]}
@@ -47,9 +49,9 @@ def page(workbench: Workbench, run_id: str, *, for_strangers: bool) -> Page:
         live_parts.tables(found, view.table_names(found)),
         alone(live_parts.files(record.files()), read),
         _settings(workbench, run, engine),
-        _again(Recipe.of_run(workbench.catalog, run)),
+        _again(Recipe.of_run(workbench.catalog, run)) if known else "",
         "" if for_strangers else _machine(run),
-        about(engine),
+        about(engine) if known else "",
         FOOT,
     ]
     return Page(f"{engine.paper.short}: {what}", "\n".join(part for part in body if part), drawn)

@@ -16,7 +16,7 @@ from workbench.documents import row_object, run_document, run_object
 from workbench.errors import FileTrouble, RunIsActive, UsageError, storage_seam
 from workbench.exports import ENDINGS, Format
 from workbench.exports import export as export_runs
-from workbench.imports import bring_curves
+from workbench.imports import bring_curves, is_curves
 from workbench.run_table import TABLE_FORMATS, TableFormat, all_runs, write_runs
 from workbench.run_table import table as table_of_runs
 from workbench.runs import Workbench
@@ -169,9 +169,8 @@ def bring(arguments: argparse.Namespace) -> int:
     path = Path(arguments.path).expanduser()
     if not path.exists():
         raise FileTrouble(f"There is no file {arguments.path!r}.")
-    is_curves = path.is_dir() or path.suffix.lower() == ".csv" or "tfevents" in path.name
     with _open() as workbench, storage_seam():
-        ids = bring_curves(workbench, path) if is_curves else import_bundle(workbench.store, path)
+        ids = bring_curves(workbench, path) if is_curves(path) else import_bundle(workbench.store, path)
         if arguments.json:
             print_json([run_object(workbench.run(run_id)) for run_id in ids])
         else:

@@ -61,6 +61,11 @@ def bring_curves(workbench: Workbench, path: Path, *, name: str = "", owner: str
     return ids
 
 
+def is_curves(path: Path) -> bool:
+    """Whether a file or folder is taken for curves, by its name."""
+    return path.is_dir() or path.suffix.lower() == ".csv" or "tfevents" in path.name
+
+
 def read(path: Path, name: str) -> list[ImportedRun]:
     """The runs of a file or folder. Raises FileTrouble."""
     if path.is_dir() or "tfevents" in name:

@@ -137,11 +137,11 @@ class RenoParams(Params):
     )  # fmt: skip
 
     model: str = knob(
-        choices.G, title="One-step model", own_machine_only=True, min_length=1, max_length=300, advanced=True, group=MODEL, suggestions=MODELS,
+        choices.G, title="One-step model", own_machine_only=True, demo_allowed=(choices.G, CLOSED_FORM), min_length=1, max_length=300, advanced=True, group=MODEL, suggestions=MODELS,
         help="embedded-g, closed-form (no weights), a published model by name, a folder in diffusers' format, or a hub id.",
     )  # fmt: skip
     transfer: str = knob(
-        AUTO, title="Noise handed to", own_machine_only=True, min_length=1, max_length=300, advanced=True, group=MODEL,
+        AUTO, title="Noise handed to", own_machine_only=True, demo_allowed=(AUTO, NONE, choices.F), min_length=1, max_length=300, advanced=True, group=MODEL,
         suggestions=(AUTO, NONE, choices.F, *choices.MANY_STEPS),
         help="A many-step model that draws from the found noise at the end; auto is embedded-f for embedded-g and none for others.",
     )  # fmt: skip

@@ -127,7 +127,7 @@ class OblrPoParams(Params):
         help="Responses to each prompt in that population, 4 to 256; the work grows with its square.",
     )  # fmt: skip
     audit_trials: int = knob(
-        400, title="Resampled batches", unit="batches", ge=20, le=20000, demo_max=1000, advanced=True, group=AUDITS,
+        400, title="Resampled batches", unit="batches", ge=20, le=20000, demo_max=2000, advanced=True, group=AUDITS,
         help="Batches drawn from the population for each group size, 20 to 20,000; intervals shrink with their root.",
     )  # fmt: skip
     bandit_draws: int = knob(

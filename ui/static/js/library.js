@@ -5,7 +5,8 @@
   const TYPING_MS = 200;
 
   async function ask(path, body) {
-    const options = body === undefined ? {} : { method: "POST", headers: { "x-workbench": "1" }, body: body instanceof Blob ? body : JSON.stringify(body) };
+    const named = body instanceof File ? { "x-name": encodeURIComponent(body.name) } : {};
+    const options = body === undefined ? {} : { method: "POST", headers: { "x-workbench": "1", ...named }, body: body instanceof Blob ? body : JSON.stringify(body) };
     let reply;
     try {
       reply = await fetch(`wb/library/${path}`, options);
