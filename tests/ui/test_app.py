@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,25 @@ def test_curves_of_elsewhere_come_in_through_the_library(
         assert str(tmp_path) not in refused.text
         assert "/tmp" not in refused.text
     assert workbench.runs(RunQuery()).total == before
+
+
+def test_a_run_that_is_deleted_while_it_is_exported_comes_whole(
+    workbench: Workbench, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    routes = importlib.import_module("ui.library.routes")
+    run = workbench.create("fixture", preset="smoke", seed=1)
+    workbench.run_inline(run.id)
+    write = routes._written
+
+    def write_and_lose(*arguments: Any) -> None:
+        write(*arguments)
+        workbench.delete(run.id)
+
+    monkeypatch.setattr(routes, "_written", write_and_lose)
+    reply = client.get(f"/wb/export/{run.id}.csv")
+    assert (reply.status_code, reply.text[:3]) == (200, "run")
+    assert f"fixture-{run.id}.csv" in reply.headers["content-disposition"]
+    assert client.get(f"/wb/export/{run.id}.csv").status_code == 404
 
 
 def test_the_page_has_no_timer_of_gradios(blocks: Any) -> None:

@@ -276,6 +276,7 @@ async def _export(workbench: Workbench, request: Request, house: House) -> Respo
         _few(asked, is_guest)
         with_cells = await run_in_threadpool(members, workbench, asked)
         _few(with_cells, is_guest)
+        engine = (await run_in_threadpool(workbench.run, asked[0])).engine
     except WorkbenchError as error:
         return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)
     wanted = asked if ending == "html" else with_cells  # the report of a sweep is one file of its own
@@ -286,8 +287,7 @@ async def _export(workbench: Workbench, request: Request, house: House) -> Respo
     except WorkbenchError as error:
         room.cleanup()
         return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)
-    run = await run_in_threadpool(workbench.run, wanted[0])
-    name = f"{run.engine}-{run.id if len(wanted) == 1 else f'{len(wanted)}-runs'}.{ending}"
+    name = f"{engine}-{wanted[0] if len(wanted) == 1 else f'{len(wanted)}-runs'}.{ending}"
     from starlette.background import BackgroundTask
 
     return FileResponse(path, filename=name, background=BackgroundTask(room.cleanup))
