@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from ui import report
 from ui.report.prose import formula, prose
@@ -104,6 +107,25 @@ def test_a_folder_gets_a_file_for_each_run(workbench: Workbench, tmp_path: Path)
     written = report.write(workbench, ids, tmp_path)
     assert [path.name for path in written] == [f"{run_id}.html" for run_id in ids]
     assert all(path.read_text("utf-8").startswith("<!doctype html>") for path in written)
+
+
+def test_a_report_of_large_pictures_can_still_be_mailed(workbench: Workbench) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (12, 300, 300, 3), dtype=np.uint8)
+    with recorded("photographs", settings=workbench.settings) as run:
+        for step, pixels in enumerate(noise):
+            run.picture("large", pixels, step)
+        run.picture("other", noise[0], 0)
+        run.picture("small", noise[0, :8, :8], 0)
+    text = report.html(workbench, [run.id])
+    assert len(text) < 5_000_000
+    kinds = re.findall(r'<img[^>]* src="data:image/(\w+);base64,([^"]*)"', text)
+    assert [kind for kind, _ in kinds].count("png") == 1, "small ones stay exact"
+    assert 3 < len(kinds) < 13, "fewer frames, and each strip has its newest"
+    for kind, data in kinds:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            assert picture.format == kind.upper()
+            assert picture.size in ((300, 300), (8, 8))
+    assert "compressed in this file" in text
 
 
 def test_words_on_a_paper_cannot_bring_markup_of_their_own() -> None:

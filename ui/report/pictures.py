@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import re
 from collections.abc import Callable, Sequence
 from html import escape
@@ -12,8 +13,15 @@ from ui.figures import evenly
 from ui.live_words import number, title
 from ui.views import PictureLayout, Strip
 
+PNG = b"\x89PNG"
 MOST_FRAMES = 10
 MOST_BYTES = 1_500_000
+LARGE = 48 << 10
+"""A PNG of more bytes than that travels as WebP: a report of photographs would be larger than a mail may be."""
+QUALITY = 85
+MOST_WEBP = 16383
+"""Pixels a side that WebP can have."""
+PACKED = "Large pictures are compressed in this file; the record holds them as they were made."
 _ARTIFACT = re.compile(r'src="wb/artifact/([0-9a-f]{64})"')
 _INSIDE = re.compile(r'<a\b[^>]*\bhref="(?:\?|wb/)[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
 
@@ -21,30 +29,56 @@ Read = Callable[[str], bytes]
 
 
 def data_uri(data: bytes) -> str:
-    """The bytes of a PNG as an address."""
-    return f"data:image/png;base64,{base64.b64encode(data).decode('ascii')}"
+    """The bytes of a PNG or WebP as an address."""
+    kind = "png" if data.startswith(PNG) else "webp"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def light(data: bytes) -> bytes:
+    """The same PNG, or where it is large a smaller WebP."""
+    if len(data) <= LARGE:
+        return data
+    from PIL import Image
+
+    made = io.BytesIO()
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+        if max(picture.size) > MOST_WEBP:
+            return data
+        picture.save(made, "WEBP", quality=QUALITY, method=4)
+    return made.getvalue() if made.tell() < len(data) else data
 
 
 def alone(markup: str, read: Read) -> str:
     """The page's own markup without the page: pictures become data, links into the workbench plain text."""
-    return _ARTIFACT.sub(lambda found: f'src="{data_uri(read(found[1]))}"', _INSIDE.sub(r"\1", markup))
+    return _ARTIFACT.sub(lambda found: f'src="{data_uri(light(read(found[1])))}"', _INSIDE.sub(r"\1", markup))
 
 
 def pictures(found: Sequence[PictureInfo], layout: PictureLayout, read: Read) -> str:
-    """All strips in the layout's order. Once `MOST_BYTES` are used up, a strip shows its newest frame only."""
-    room, blocks = MOST_BYTES, []
-    for strip in layout.arrange(found):
-        shown = list(evenly(strip.frames, MOST_FRAMES)) if room > 0 else [strip.newest]
-        if strip.before is not None:
-            shown.insert(0, strip.before)
-        files = [(frame, read(frame.hash)) for frame in shown]
-        room -= sum(len(data) for _, data in files)
-        blocks.append(_strip(strip, layout, files))
-    return (
-        f'<h2>{escape(layout.title)}</h2><section class="wb-block">{"".join(blocks)}</section>'
-        if blocks
-        else ""
-    )
+    """All strips in the layout's order, each with as many frames as `MOST_BYTES` leaves to all of them, and its newest."""
+    strips = layout.arrange(found)
+    packed: dict[str, bytes] = {}
+    chosen: list[list[PictureInfo]] = []
+    for most in (MOST_FRAMES, 6, 4, 2, 1):
+        chosen = [_frames(strip, most) for strip in strips]
+        for frame in (frame for frames in chosen for frame in frames):
+            if frame.hash not in packed:
+                packed[frame.hash] = light(read(frame.hash))
+        if sum(len(packed[frame.hash]) for frames in chosen for frame in frames) <= MOST_BYTES:
+            break
+    if not strips:
+        return ""
+    blocks = [
+        _strip(strip, layout, [(frame, packed[frame.hash]) for frame in frames])
+        for strip, frames in zip(strips, chosen, strict=True)
+    ]
+    is_packed = any(not data.startswith(PNG) for data in packed.values())
+    note = f'<p class="wb-help">{PACKED}</p>' if is_packed else ""
+    return f'<h2>{escape(layout.title)}</h2><section class="wb-block">{note}{"".join(blocks)}</section>'
+
+
+def _frames(strip: Strip, most: int) -> list[PictureInfo]:
+    shown = list(evenly(strip.frames, most)) if most > 1 else [strip.newest]
+    return shown if strip.before is None else [strip.before, *shown]
 
 
 def _strip(strip: Strip, layout: PictureLayout, files: Sequence[tuple[PictureInfo, bytes]]) -> str:
