@@ -183,8 +183,16 @@ class Workbench:
                 return self.follow(run_id, stop=stop)
             return self.store.run(run_id)
 
-    def follow(self, run_id: str, *, stop: StopWish | None = None, poll_s: float = 0.2) -> Run:
-        """Wait for the end of a run that is executed elsewhere. A wish to stop cancels it."""
+    def follow(
+        self,
+        run_id: str,
+        *,
+        stop: StopWish | None = None,
+        poll_s: float = 0.2,
+        on_look: Callable[[Run], None] | None = None,
+    ) -> Run:
+        """Wait for the end of a run that is executed elsewhere. A wish to stop cancels it; `on_look` sees its row
+        now and then."""
         news, heard = self.store.news(), threading.Event()
 
         def hear(kind: Kind, told_id: str) -> None:
@@ -192,14 +200,22 @@ class Workbench:
                 heard.set()
 
         with news.told(hear) if news else nullcontext():
-            return self._follow(run_id, stop, poll_s, heard, news)
+            return self._follow(run_id, stop, poll_s, on_look, heard, news)
 
     def _follow(
-        self, run_id: str, stop: StopWish | None, poll_s: float, heard: threading.Event, news: Notices | None
+        self,
+        run_id: str,
+        stop: StopWish | None,
+        poll_s: float,
+        on_look: Callable[[Run], None] | None,
+        heard: threading.Event,
+        news: Notices | None,
     ) -> Run:
         look_at = time.monotonic()
         is_asked = False
         while not (run := self.run(run_id)).status.is_over:
+            if on_look is not None:
+                on_look(run)
             if stop is not None and not is_asked and stop() is not None:
                 is_asked = True
                 self.cancel(run_id)

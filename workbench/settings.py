@@ -12,10 +12,10 @@ from typing import Literal
 
 from workbench.errors import BadSetting
 
-ExecutorName = Literal["process", "inline", "zerogpu"]
+ExecutorName = Literal["process", "inline", "zerogpu", "ray", "submitit"]
 Profile = Literal["own", "demo", "space"]
 
-EXECUTORS: tuple[ExecutorName, ...] = ("process", "inline", "zerogpu")
+EXECUTORS: tuple[ExecutorName, ...] = ("process", "inline", "zerogpu", "ray", "submitit")
 PROFILES: tuple[Profile, ...] = ("own", "demo", "space")
 DEVICE_PATTERN = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
@@ -28,7 +28,9 @@ class Settings:
     run that is asked to stop may take before its process is killed; `stale_after_s` after how many seconds
     without a sign of life a run of another machine counts as interrupted; `run_limit_s` how long a run may take
     before it is stopped (0: as long as it likes); `profile` whom the page is for: its owner, guests, or the
-    guests of a Space; `wal` whether SQLite keeps a write-ahead log (not on network mounts).
+    guests of a Space; `wal` whether SQLite keeps a write-ahead log (not on network mounts); `run_cpus` and `run_gpus`
+    what Ray and Slurm set aside for a run (GPUs -1: one where Ray has any; Slurm: none); `slurm` what else its jobs
+    ask for.
     """
 
     home: Path
@@ -42,6 +44,9 @@ class Settings:
     run_limit_s: float = 0.0
     profile: Profile = "own"
     wal: bool = True
+    run_cpus: int = 1
+    run_gpus: float = -1.0
+    slurm: str = ""
 
     @classmethod
     def at(cls, home: Path, **changes: object) -> Settings:
@@ -56,7 +61,7 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Settings of `WORKBENCH_HOME`, `_DATABASE_URL`, `_ARTIFACTS_URL`, `_EXECUTOR`, `_DEVICE`, `_SLOTS`,
-        `_GRACE_S`, `_STALE_AFTER_S`, `_RUN_LIMIT_S`, `_PROFILE`
+        `_GRACE_S`, `_STALE_AFTER_S`, `_RUN_LIMIT_S`, `_PROFILE`, `_RUN_CPUS`, `_RUN_GPUS`, `_SLURM`
         and `_WAL`; raises BadSetting for one that cannot be understood."""
         given = os.environ if environment is None else environment
         changes: dict[str, object] = {}
@@ -81,6 +86,11 @@ class Settings:
             changes["stale_after_s"] = _number("WORKBENCH_STALE_AFTER_S", stale, 1, 86400)
         if limit := given.get("WORKBENCH_RUN_LIMIT_S"):
             changes["run_limit_s"] = _number("WORKBENCH_RUN_LIMIT_S", limit, 0, 30 * 86400)
+        if cpus := given.get("WORKBENCH_RUN_CPUS"):
+            changes["run_cpus"] = int(_number("WORKBENCH_RUN_CPUS", cpus, 1, 1024, whole=True))
+        if gpus := given.get("WORKBENCH_RUN_GPUS"):
+            changes["run_gpus"] = _number("WORKBENCH_RUN_GPUS", gpus, 0, 64)
+        changes["slurm"] = given.get("WORKBENCH_SLURM", "")
         if profile := given.get("WORKBENCH_PROFILE"):
             if profile not in PROFILES:
                 raise BadSetting(f"WORKBENCH_PROFILE must be one of {', '.join(PROFILES)}; got {profile!r}.")

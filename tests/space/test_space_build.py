@@ -170,7 +170,7 @@ def test_zerogpu_declares_how_long_it_needs(
     declared: list[int] = []
     fake = SimpleNamespace(GPU=lambda duration: declared.append(duration) or (lambda function: function))
     monkeypatch.setitem(sys.modules, "spaces", fake)
-    monkeypatch.setattr("workbench.executors.zerogpu.Catalog.load", lambda: bench.catalog)
+    monkeypatch.setattr("workbench.executors.elsewhere.Catalog.load", lambda: bench.catalog)
     bench = make_workbench(executor="zerogpu", run_limit_s=90.0)
     assert bench.submit("fixture", preset="smoke").status is Status.finished
     assert declared == [105]

@@ -281,7 +281,7 @@ def test_doctor_of_a_database_that_cannot_be_opened(run_cli: Cli, home: Path) ->
 
 
 def test_settings_that_are_wrong(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WORKBENCH_EXECUTOR", "ray")
+    monkeypatch.setenv("WORKBENCH_EXECUTOR", "rays")
     code, _, err = run_cli("runs")
     assert code == 2
     assert "WORKBENCH_EXECUTOR must be one of process, inline" in err

@@ -29,21 +29,27 @@ def test_every_variable_is_read() -> None:
             "WORKBENCH_SLOTS": "3",
             "WORKBENCH_GRACE_S": "2.5",
             "WORKBENCH_STALE_AFTER_S": "30",
+            "WORKBENCH_RUN_CPUS": "4",
+            "WORKBENCH_RUN_GPUS": "0.5",
+            "WORKBENCH_SLURM": "slurm_partition=gpu",
         }
     )
     assert settings.database_url == "postgresql+psycopg://u@h/n"
     assert settings.artifacts_url == "s3://bucket"
     assert (settings.executor, settings.device, settings.slots) == ("inline", "cuda:1", 3)
     assert (settings.grace_s, settings.stale_after_s) == (2.5, 30)
+    assert (settings.run_cpus, settings.run_gpus, settings.slurm) == (4, 0.5, "slurm_partition=gpu")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
-        ("EXECUTOR", "ray", "process, inline"),
+        ("EXECUTOR", "rays", "process, inline, zerogpu, ray, submitit"),
         ("DEVICE", "tpu", "auto, cpu, mps, cuda or cuda:N"),
         ("SLOTS", "many", "a whole number from 0 to 256"),
         ("SLOTS", "-1", "a whole number from 0 to 256"),
+        ("RUN_CPUS", "0", "a whole number from 1 to 1024"),
+        ("RUN_GPUS", "-1", "a number from 0 to 64"),
         ("GRACE_S", "nan", "a number from 0.1 to 3600"),
     ],
 )

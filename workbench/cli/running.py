@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from engines.events import Progress
 from storage import Run, Status
 from workbench.claims import ClaimSummary, Reproduction, reproduce, reproduction_document
 from workbench.claims_board import board, board_document
@@ -23,7 +24,7 @@ EXIT_CODES = {Status.finished: 0, Status.failed: 1, Status.interrupted: 1, Statu
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Create a run and execute it here, or only queue it with `--detach`."""
+    """Create a run and execute it here (on a cluster where the executor is one), or only queue it with `--detach`."""
     with Workbench.open(Settings.from_environment()) as workbench:
         created = _create(workbench, arguments)
         if arguments.detach:
@@ -34,9 +35,23 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         line = ProgressLine(created.engine)
         with Interruption(lambda: line.say(STOPPING)) as interruption, engines_print_to_stderr():
-            ended = workbench.run_inline(created.id, line, interruption.wish, interruption.insist)
+            if workbench.settings.executor in ("ray", "submitit"):
+                ended = _elsewhere(workbench, created.id, line, interruption)
+            else:
+                ended = workbench.run_inline(created.id, line, interruption.wish, interruption.insist)
         line.clear()
         return _tell(workbench, ended, is_json=arguments.json)
+
+
+def _elsewhere(workbench: Workbench, run_id: str, line: ProgressLine, interruption: Interruption) -> Run:
+    """Hand the run to a cluster and follow it to its end."""
+
+    def on_look(run: Run) -> None:
+        line(Progress(run.progress_done, run.progress_total, run.progress_note))
+
+    workbench.execute_only([run_id])
+    workbench.start(run_id)
+    return workbench.follow(run_id, stop=interruption.wish, on_look=on_look)
 
 
 def reproduce_claims(arguments: argparse.Namespace) -> int:

@@ -46,6 +46,14 @@ def make_executor(bench: Bench) -> Executor:
         from workbench.executors.zerogpu import ZeroGpuExecutor
 
         return ZeroGpuExecutor(bench)
+    if bench.settings.executor == "ray":
+        from workbench.executors.on_ray import RayExecutor
+
+        return RayExecutor(bench)
+    if bench.settings.executor == "submitit":
+        from workbench.executors.on_slurm import SubmititExecutor
+
+        return SubmititExecutor(bench)
     from workbench.executors.process import ProcessExecutor
 
     return ProcessExecutor(bench)

@@ -4,12 +4,10 @@ The host starts a process of its own for each call; there the run opens the stor
 
 from __future__ import annotations
 
-from storage import Store
-from workbench.catalog import Catalog
 from workbench.errors import UsageError
-from workbench.execution import Bench, execute
+from workbench.execution import Bench
+from workbench.executors.elsewhere import execute_alone
 from workbench.executors.inline import InlineExecutor
-from workbench.settings import Settings
 
 DEFAULT_S = 120.0
 MARGIN_S = 15.0
@@ -34,10 +32,3 @@ class ZeroGpuExecutor(InlineExecutor):
     def execute(self, run_id: str) -> None:
         """Execute the run with the lent GPU."""
         self._on_gpu(self._settings, run_id)
-
-
-def execute_alone(settings_json: str, run_id: str) -> None:
-    """One run in a process that knows nothing but the settings."""
-    settings = Settings.from_json(settings_json)
-    with Store.open(settings.database_url, settings.artifacts_url, wal=settings.wal) as store:
-        execute(Bench(settings, store, Catalog.load()), run_id)
