@@ -61,22 +61,23 @@ def tuning() -> dict[str, Any]:
 
 
 def tuned_rate(contender: Contender) -> float | None:
-    """The best rate of the disclosed grid, None where this contender was not tuned: the highest model utility at the
-    threshold among rates that reach it within the epochs, else the rate that forgets most."""
+    """The best rate of the disclosed grid (`merit`), None where this contender was not tuned."""
     grid = tuning()["grid"].get(contender.key)
     if not grid:
         return None
     return float(max(grid, key=lambda rate: merit(grid[rate])))
 
 
-def merit(result: dict[str, Any]) -> tuple[bool, float]:
-    """What a rate is chosen by: having reached the threshold with every tuning seed, then utility there; where no
-    rate does, the lowest accuracy on the forget set."""
-    return (True, result["utility"]) if result["reached"] else (False, -result["forget accuracy"])
+def merit(result: dict[str, Any]) -> tuple[int, float]:
+    """What a rate is chosen by: having reached the threshold with every tuning seed and epochs to spare, else just having
+    reached it; then utility there. Where no rate does, the lowest accuracy on the forget set."""
+    if not result["reached"]:
+        return 0, -result["forget accuracy"]
+    return 1 + result["in time"], result["utility"]
 
 
 def tuning_rows() -> list[list[Any]]:
-    """Rows (contender, rate, utility at the threshold, forget accuracy, steps, reached, chosen) of the grid."""
+    """Rows (contender, rate, seeds, utility at the threshold, forget accuracy, steps, reached, chosen) of the grid."""
     rows: list[list[Any]] = []
     for key, grid in tuning()["grid"].items():
         loss, start = key.split("+")
@@ -85,8 +86,8 @@ def tuning_rows() -> list[list[Any]]:
         for rate, found in sorted(grid.items(), key=lambda item: float(item[0])):
             rows.append(
                 [
-                    contender.series, float(rate), found["utility"], found["forget accuracy"], found["steps"],
-                    "yes" if found["reached"] else "no", "chosen" if float(rate) == chosen else "",
+                    contender.series, float(rate), found["seeds"], found["utility"], found["forget accuracy"], found["steps"],
+                    "in time" if found["in time"] else "late" if found["reached"] else "no", "chosen" if float(rate) == chosen else "",
                 ]
             )  # fmt: skip
     return rows

@@ -39,6 +39,7 @@ def before(setup: Setup) -> Iterator[Event]:
         (
             "contender",
             "rate",
+            "seeds",
             "utility at the threshold",
             "forget accuracy",
             "steps",
