@@ -83,7 +83,11 @@ def _parts(record: Record, view: View, changes: Changes, *, every: bool, guest: 
         parts["pictures"] = live_pictures.groups(record.pictures(), view.pictures, changed=changed)
     if every or changes.tables:
         found = record.tables()
-        parts["tables"] = live_parts.tables(found, view.table_names(found), view.compared)
+        if view.lead:
+            first = {name: table for name, table in found.items() if name == view.lead}
+            parts["lead"] = live_parts.tables(first, (), view.compared)
+        rest = {name: table for name, table in found.items() if name != view.lead}
+        parts["tables"] = live_parts.tables(rest, view.table_names(rest), view.compared)
     if every or changes.texts:
         parts["texts"] = live_parts.texts(_texts(record, guest))
     if every or changes.alerts:

@@ -143,6 +143,8 @@ class View:
     figures: tuple[FigureSpec, ...]
     pictures: PictureLayout = field(default_factory=PictureLayout)
     tables: tuple[str, ...] = ()
+    lead: str = ""
+    """Name of the table that stands above the figures."""
     compared: Mapping[str, str] = field(default_factory=dict)
     """Name of a table to its column of true texts: the columns behind it are coloured by the words that they share."""
     found: Callable[[Record], tuple[FigureSpec, ...]] | None = None

@@ -25,7 +25,7 @@ def test_forget_watch_a_probe_ask_and_delete(visit: Visit) -> None:
     bench.locator('[data-do="run"]').click()
     state = part(page, "status").locator(".wb-state")
     expect(state).to_have_attribute("data-state", "finished", timeout=WAIT_MS)
-    probes = part(page, "tables").locator("section", has_text="Probes").first
+    probes = part(page, "lead").locator("section", has_text="Probes").first
     expect(probes.locator("th", has_text="IHL + FILA")).to_be_visible()
     cells = probes.locator("tbody tr").first.locator("td")
     question, before = cells.nth(1).inner_text(), cells.nth(3)

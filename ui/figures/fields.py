@@ -276,7 +276,7 @@ def bars(
         wire(np.asarray(positions, dtype=np.float64)) if numeric else [words(str(p)) for p in positions]
     )
     if not numeric:
-        layout["xaxis"].update(type="category", showgrid=False)
+        _name_every_bar(layout, places)
     looks: dict[str, int] = {}
     for group, height in zip(groups, heights, strict=True):
         style = styles[group.name]
@@ -291,7 +291,12 @@ def bars(
                 "color": f"{style.colour}/0.45" if touching else style.colour,
                 "line": {"width": 0},
                 # Bars have no dashes: what would look alike is hatched.
-                "pattern": {"shape": HATCHES[again % len(HATCHES)], "fgcolor": "@paper", "size": 6},
+                "pattern": {
+                    "shape": HATCHES[again % len(HATCHES)],
+                    "fgcolor": "@paper",
+                    "bgcolor": f"{style.colour}/0.45" if touching else style.colour,
+                    "size": 6,
+                },
             },
             "hovertemplate": "%{y:.4~g}",
             "showlegend": len(names) > 1,
@@ -313,6 +318,17 @@ def bars(
         head.alt or f"{head.title}. Bars of {', '.join(names)} over {x.heading or 'positions'}."
     )
     return figure
+
+
+def _name_every_bar(layout: dict[str, Any], names: Sequence[str], width: float = 430.0) -> None:
+    """No name of a category is left out: where they do not fit side by side they are slanted, and get the room."""
+    layout["xaxis"].update(type="category", showgrid=False, dtick=1, tickangle=0)
+    longest = max(map(len, names))
+    if len(names) * (7.0 * longest + 8) > width:
+        room = round(min(90.0, 4.5 * longest))
+        layout["xaxis"]["tickangle"] = -40
+        layout["height"] += room
+        layout["margin"]["b"] += room
 
 
 def _line_over(curve: Curve, style: Any) -> dict[str, Any]:

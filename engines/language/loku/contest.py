@@ -17,6 +17,7 @@ from engines.events import Alert, Event, File, Progress, Scalar
 from engines.language import authors, kept_models
 from engines.language.loku import claims, report, tokens
 from engines.language.loku.attack import relearn
+from engines.language.loku.baselines import NEEDS_REFERENCE
 from engines.language.loku.contenders import METHOD, Contender, contenders
 from engines.language.loku.evaluation import Quality
 from engines.language.loku.method.fila import LayerReport
@@ -51,7 +52,8 @@ class Outcome:
     trainable: int
     parameters: int
     state_bytes: int
-    peak_bytes: int
+    step_bytes: int
+    """Peak of a step: measured on a GPU, else `state_bytes` and what the first step held, the original model included."""
     seconds: float
     start_seconds: float
     start_change: float | None
@@ -124,11 +126,15 @@ def _unlearn(
     yield setup.progress(f"{series}: keeping the model", 0.9)
     yield from _keep(setup, contender, begun)
     views = tokens.look(begun.model, setup)
+    state = state_bytes(begun.model.model, setup.params.optimizer == "adamw")
+    besides = (
+        state_bytes(original, False) if original is not None and contender.loss in NEEDS_REFERENCE else 0
+    )
     outcome = Outcome(
         contender, quality, setup.rate(contender), unlearner.taken, epoch, reached, unlearner.trainable,
         sum(p.numel() for p in setup.model.model.parameters()),
-        state_bytes(begun.model.model, setup.params.optimizer == "adamw"), _peak(context.device), seconds, start_seconds,
-        change, begun.reports, views, diverged=diverged,
+        state, _peak(context.device) or state + unlearner.saved_bytes + besides, seconds, start_seconds, change,
+        begun.reports, views, diverged=diverged,
     )  # fmt: skip
     if setup.params.relearn_steps:
         yield setup.progress(f"{series}: re-learning attack", 0.95)

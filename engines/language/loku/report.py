@@ -242,7 +242,7 @@ def _results(setup: Setup, outcomes: Sequence[Outcome]) -> Table:
         rows.append(
             [
                 series, quality.utility, forget.accuracy, forget.fact, forget.otherwise, forget.probability, forget.rouge,
-                forget.extraction, forget.whole, forget.truth, test.p if test else None, test.log10_p if test else None,
+                forget.extraction, forget.whole, forget.truth, test.statistic if test else None, test.p if test else None, test.log10_p if test else None,
                 outcome.epochs if outcome else None, outcome.steps if outcome else None,
                 None if outcome is None else "reached" if outcome.reached else "not reached",
                 attack[1] if attack else None, outcome.rate if outcome else None,
@@ -252,7 +252,7 @@ def _results(setup: Setup, outcomes: Sequence[Outcome]) -> Table:
         "Where they ended",
         (
             "model", "model utility", "forget accuracy", "forget fact accuracy", "asked in other words", "forget probability",
-            "forget ROUGE", "extraction strength", "whole answers", "forget truth ratio", "forget quality p", "log10 p",
+            "forget ROUGE", "extraction strength", "whole answers", "forget truth ratio", "KS statistic", "forget quality p", "log10 p",
             "epochs", "steps", "threshold", "fact accuracy after the attack", "learning rate",
         ),
         rows,
@@ -276,15 +276,16 @@ def _costs(setup: Setup, outcomes: Sequence[Outcome]) -> Table:
         rows.append(
             [
                 o.contender.series, o.trainable, o.trainable / o.parameters, importance, o.start_seconds, o.seconds,
-                o.seconds / o.steps if o.steps else None, o.state_bytes / 2**20, o.peak_bytes / 2**20 if o.peak_bytes else None,
+                o.seconds / o.steps if o.steps else None, o.state_bytes / 2**20, o.step_bytes / 2**20,
             ]
         )  # fmt: skip
+    found = "measured" if setup.context.device.startswith("cuda") else "counted"
     cached = " (read from the cache)" if setup.from_cache else ""
     return Table(
         "seconds and memory",
         (
             "contender", "trainable parameters", "share of the model", f"importance, s{cached}", "start, s", "unlearning, s",
-            "a step, s", "weights, gradients, optimizer, MiB", "peak memory of the GPU, MiB",
+            "a step, s", "weights, gradients, optimizer, MiB", f"peak memory of a step, MiB ({found})",
         ),
         rows,
     )  # fmt: skip

@@ -6,13 +6,14 @@ one epoch of warm-up, then a linear fall to 0.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engines.devices import numpy_generator
 from engines.language.loku.baselines import LossKey, LossSettings, Pair, terms
@@ -94,6 +95,8 @@ class Unlearner:
             raise ValueError("the model has no trainable parameter")
         self.optimizer = self._optimizer()
         self.taken = 0
+        self.saved_bytes = 0
+        """What the first step held for its backward pass: activations and logits, parameters apart."""
         self._order: list[int] = []
 
     @property
@@ -120,7 +123,8 @@ class Unlearner:
     def step(self) -> StepInfo:
         """The next optimizer step. Raises `Diverged` before anything not finite reaches the parameters."""
         step, s = self.taken + 1, self.settings
-        found = terms(s.loss, self.model, self._pair(step), s.constants, self.original)
+        with self._counting(wanted=self.taken == 0):
+            found = terms(s.loss, self.model, self._pair(step), s.constants, self.original)
         loss = found.forget if found.retain is None else found.forget + s.retain_weight * found.retain
         seen = {**found.seen, "forget loss": float(found.forget.detach())}
         if found.retain is not None:
@@ -139,6 +143,27 @@ class Unlearner:
         self.optimizer.step()
         self.taken = step
         return StepInfo(step, step / self.steps_an_epoch, rate, norm, seen)
+
+    @contextmanager
+    def _counting(self, *, wanted: bool) -> Iterator[None]:
+        """Adds up the storages that autograd saves, each once."""
+        if not wanted:
+            yield
+            return
+        weights = {p.untyped_storage().data_ptr() for p in self.model.parameters()}
+        held: dict[int, tuple[int, Tensor]] = {}
+
+        def pack(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            if (
+                storage.data_ptr() not in weights
+            ):  # the tensor is kept: its address is not used again meanwhile
+                held[storage.data_ptr()] = (storage.nbytes(), tensor.detach())
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            yield
+        self.saved_bytes = sum(size for size, _ in held.values())
 
     def _pair(self, step: int) -> Pair:
         epoch, place = divmod(step - 1, self.steps_an_epoch)

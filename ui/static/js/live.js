@@ -142,7 +142,7 @@
       this.notice("");
       for (const frame of this.frames()) this.removeFrame(frame);
       this.arrange(this.holds);
-      for (const name of ["alerts", "texts", "inquiry", "tables", "files"]) this.fragment(name, "");
+      for (const name of ["alerts", "texts", "lead", "inquiry", "tables", "files"]) this.fragment(name, "");
       this.part("claims").innerHTML = this.claimsHold;
       this.pictures.clear();
       this.status({ state: "idle", word: "Ready", fraction: null, facts: [this.idle], actions: "" });
@@ -160,7 +160,7 @@
       if (message.frames) this.arrange(message.frames);
       for (const [key, figure] of Object.entries(message.figures || {})) this.draw(key, figure);
       if (message.pictures) this.pictures.take(message.pictures, this.over);
-      for (const name of ["alerts", "texts", "inquiry", "tables", "files", "claims"])
+      for (const name of ["alerts", "texts", "lead", "inquiry", "tables", "files", "claims"])
         if (message[name] !== undefined && message[name] !== null) this.fragment(name, message[name]);
       this.notice(message.notice || "", message.tone || "");
       if (this.over) this.tidy();
@@ -210,7 +210,7 @@
 
     fragment(name, html) {
       const node = this.part(name);
-      if (node.dataset.shown === html) return;
+      if (!node || node.dataset.shown === html) return;
       node.dataset.shown = html;
       node.innerHTML = html;
       node.hidden = !html;

@@ -65,7 +65,7 @@ VIEW = View(
         _spec("hinge", "The hinge at work", "The true word falls, the runner-up rises; IHL stops once that one has won.",
               draw.hinge_at_work, "series:p target", "series:p runner-up", when=_has_ihl, awaits="Appears with the first step.", x=STEP, y=_P),
         _steps("retain-ce", "Retain loss", "Lower is better; GA has none.", "retain CE", Axis("cross-entropy", "nats a token", low=0)),
-        _spec("truth", "Truth ratios of the forget set", "The nearer to the retain-only curve the better; p of the test between the two.",
+        _spec("truth", "Truth ratios of the forget set", "The nearer to the retain-only curve the better; D and p of the Kolmogorov-Smirnov test between the two.",
               draw.truth_ratios, "array:truth ratios", "table:Where they ended", awaits=_LATER, x=Axis("truth ratio", log=True),
               y=Axis("share of the questions")),
         _spec("attack", "Re-learning attack", "Lower after the attack is better. Facts that were not taught again.",
@@ -78,7 +78,8 @@ VIEW = View(
               "array:share taken by the rank", wide=True, when=_starts_with_fila, awaits=_FILA, x=Axis(), y=Axis("share")),
     ),
     tables=(
-        "Probes", "Where they ended", "Parts of the utility", "seconds and memory", "Importance by layer", "Learning rates tried",
+        "Where they ended", "Parts of the utility", "seconds and memory", "Importance by layer", "Learning rates tried",
     ),
+    lead="Probes",
     compared={"Probes": "truth"},
 )  # fmt: skip

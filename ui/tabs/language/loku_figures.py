@@ -57,7 +57,7 @@ def forgetting(record: Record, head: Head) -> Figure:
     """Accuracy on the forget set over the epochs, with the threshold."""
     at = last_value(record, BEFORE, "threshold")
     threshold = () if at is None else (Threshold(at, "threshold", "y"),)
-    drawn = _without_models(curves(record, "forget accuracy", roles=ROLES))
+    drawn = _without_models(curves(record, "forget accuracy", roles=ROLES), race=True)
     return lines(head, drawn, EPOCH, Axis("accuracy", low=0, high=1), method=METHOD, thresholds=threshold)
 
 
@@ -77,8 +77,9 @@ def by_step(record: Record, head: Head, *, name: str, y: Axis) -> Figure:
     return lines(head, _without_models(curves(record, name, roles=ROLES)), STEP, y, method=METHOD)
 
 
-def _without_models(found: list[Curve]) -> list[Curve]:
-    return [curve for curve in found if curve.name not in _MODELS]
+def _without_models(found: list[Curve], race: bool = False) -> list[Curve]:
+    """The contenders; FILA at plain LoRA's rate, which only counts steps, where it is asked for."""
+    return [c for c in found if c.name not in _MODELS and (race or not c.name.startswith(f"{METHOD}, "))]
 
 
 def hinge_at_work(record: Record, head: Head) -> Figure:
@@ -99,11 +100,17 @@ def next_words(record: Record, head: Head) -> Figure:
     for info, values in kept(record, "next token"):
         names, tokens = [str(n) for n in coordinates(info, 0)], [str(t) for t in coordinates(info, 1)]
         groups = [Bars(name, values[row], role=ROLES.get(name)) for row, name in enumerate(names)]
-        x = Axis(f"next word after: {info.axes[1][0]}")
+        x = Axis(f"next word after “{_tail(str(info.axes[1][0]))}”")
         frames.append(
             (info.step, bars(head, tokens, groups, x, Axis("probability", low=0, high=1), method=METHOD))
         )
     return history(frames, "probe") if frames else empty(head, "", Axis("next word"), Axis("probability"))
+
+
+def _tail(text: str, words: int = 7) -> str:
+    """The last words of the answer so far, or of the question where the answer has not begun."""
+    said = text.rpartition("? ")[2].removesuffix("…").split() or text.removesuffix("…").split()
+    return ("… " if len(said) > words else "") + " ".join(said[-words:]) + " …"
 
 
 def truth_ratios(record: Record, head: Head) -> Figure:
@@ -118,21 +125,21 @@ def truth_ratios(record: Record, head: Head) -> Figure:
     for row, name in enumerate(str(n) for n in coordinates(info, 0)):
         ratios = np.maximum(np.sort(values[row]), 1e-6)
         share = np.arange(1, len(ratios) + 1) / len(ratios)
-        label = f"{name} (p {tests[name]})" if name in tests else name
+        label = f"{name} ({tests[name]})" if name in tests else name
         drawn.append(Curve(name, ratios, share, role=ROLES.get(name), shape="hv", label=label))
     return lines(head, drawn, x, y, method=METHOD, legend=True)
 
 
 def _tests(record: Record) -> dict[str, str]:
-    """p of the Kolmogorov-Smirnov test against the retain-only model, by model, in words."""
+    """Statistic and p of the Kolmogorov-Smirnov test against the retain-only model, by model, in words."""
     table = record.tables().get("Where they ended")
-    if table is None or "forget quality p" not in table.columns:
+    if table is None or not {"KS statistic", "forget quality p"} <= set(table.columns):
         return {}
-    at = list(table.columns).index("forget quality p")
+    at, p_at = (list(table.columns).index(name) for name in ("KS statistic", "forget quality p"))
     return {
-        str(row[0]): f"{row[at]:.1g}"
+        str(row[0]): f"D {row[at]:.2f}, p {row[p_at]:.1g}"
         for row in table.rows
-        if isinstance(row[at], int | float) and row[0] != TWIN
+        if isinstance(row[p_at], int | float) and isinstance(row[at], int | float) and row[0] != TWIN
     }
 
 
