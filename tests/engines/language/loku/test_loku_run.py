@@ -14,6 +14,7 @@ from engines.language import authors
 from engines.language.loku import ENGINE
 from engines.language.loku.contenders import Contender, contenders, tuned_rate, tuning
 from engines.language.loku.experiment import answer
+from engines.language.loku.tuning import DEFAULT, RATES, next_rate
 from engines.validation import Refused, validate
 from storage import Record, Store
 from ui.figures import resolve
@@ -218,10 +219,35 @@ def test_contenders_and_their_rates() -> None:
     assert [c.series for c in found] == ["IHL + FILA", "IHL", "GA", "GA, all weights"]
     for key, grid in tuning()["grid"].items():
         rate = tuned_rate(Contender(*key.split("+")))
-        reached = [found["utility"] for found in grid.values() if found["reached"]]
-        if reached:
-            assert grid[f"{rate:g}"]["utility"] == max(reached)
+        in_time = [found["utility"] for found in grid.values() if found["in time"]]
+        if in_time:
+            assert grid[f"{rate:g}"]["in time"]
+            assert grid[f"{rate:g}"]["utility"] == max(in_time)
+        assert next_rate(grid) is None, f"the grid of {key} was not finished"
     assert tuned_rate(Contender("rmu", "pissa")) is None
+
+
+def test_a_grid_grows_while_its_best_rate_lies_on_its_edge() -> None:
+    def found(utility: float, in_time: bool = True) -> dict[str, object]:
+        return {"utility": utility, "forget accuracy": 1 - utility, "reached": in_time, "in time": in_time}
+
+    grid = {f"{rate:g}": found(0.5 - 10 * rate) for rate in RATES[:2]}
+    assert next_rate(grid) == RATES[2], "all try the same rates first"
+    grid |= {f"{rate:g}": found(0.5 - 10 * rate) for rate in RATES[2:]}
+    assert next_rate(grid) == RATES[0] / 2
+    assert next_rate({**grid, f"{RATES[0] / 2:g}": found(0.9, in_time=False)}) is None, (
+        "too slow is not better"
+    )
+    assert next_rate({**grid, f"{RATES[0] / 2:g}": found(0.6)}) == RATES[0] / 4
+    assert next_rate({**grid, "0.0005": found(0.6), "0.00025": found(0.7)}) is None, "twice at most"
+    never = {f"{rate:g}": found(20 * rate, in_time=False) for rate in RATES}
+    assert next_rate(never) == 2 * RATES[-1], "where nothing reaches the threshold, what forgets most is best"
+
+
+def test_every_contender_of_the_default_preset_is_tuned() -> None:
+    params = validate(ENGINE.params, {})
+    chosen = contenders(params.losses, params.starts, params.baseline_starts)
+    assert {c.key for c in chosen} == set(DEFAULT) <= set(tuning()["grid"])
 
 
 def test_values_are_plain(events) -> None:
