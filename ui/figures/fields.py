@@ -329,6 +329,14 @@ def _name_every_bar(layout: dict[str, Any], names: Sequence[str], width: float =
         layout["xaxis"]["tickangle"] = -40
         layout["height"] += room
         layout["margin"]["b"] += room
+        layout["meta"]["pw"]["room"] = room
+        if title := layout["xaxis"].pop("title", None):
+            # plotly would write it across the slanted names
+            layout["annotations"].append(
+                note(
+                    title["text"], 0.5, 0, name="x-title", xanchor="center", yanchor="top", yshift=-20 - room
+                )
+            )
 
 
 def _line_over(curve: Curve, style: Any) -> dict[str, Any]:

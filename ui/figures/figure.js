@@ -223,8 +223,9 @@
     const longest = Math.max(...[...names].map((name) => name.length));
     const columns = Math.max(1, Math.floor((width - 62) / (48 + 6.4 * longest)));
     const rows = Math.ceil(names.size / columns);
-    layout.height = layout.meta.pw.height + 20 * rows;
-    layout.margin.b = 46 + 20 * rows;
+    const slanted = layout.meta.pw.room || 0; // of slanted names below the axis
+    layout.height = layout.meta.pw.height + slanted + 20 * rows;
+    layout.margin.b = 46 + slanted + 20 * rows;
   }
 
   function narrow(layout, data) {
