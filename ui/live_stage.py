@@ -27,7 +27,7 @@ def markup(engine: Engine, view: View) -> str:
         '<div class="wb-notice" data-part="notice" role="status" hidden></div>',
         '<div data-part="alerts" hidden></div>',
         '<div class="wb-texts" data-part="texts" hidden></div>',
-        *(['<div data-part="lead" hidden></div>'] if view.lead else []),
+        *(['<div class="wb-stack" data-part="lead" hidden></div>'] if view.lead else []),
         *([pictures] if view.pictures.first else []),
         f'<div class="wb-figures" data-part="figures">{figures}</div>',
         *([] if view.pictures.first else [pictures]),
