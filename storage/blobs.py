@@ -24,6 +24,8 @@ from fsspec.implementations.local import LocalFileSystem
 from storage.errors import ArtifactNotFound, DiskFull, StorageError
 
 BLOCK_BYTES = 1 << 20
+_CLIENTS = {"botocore", "aiobotocore", "aiohttp", "gcsfs", "google", "azure"}
+"""Packages under remote file systems whose errors are not OSErrors: no address, no credentials, a broken connection."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -53,7 +55,8 @@ class Blobs:
         """
         with translated("opened"):
             try:
-                self._fs, root = fsspec.core.url_to_fs(url)
+                # Lists that a file system remembers know nothing of what other machines write and remove.
+                self._fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
             except (ValueError, ImportError) as error:
                 raise StorageError(f"The artifacts URL {url!r} cannot be used: {error}.") from error
             self._root = str(root).rstrip("/")
@@ -187,6 +190,11 @@ def translated(done: str) -> Iterator[None]:
         if error.errno in _FULL:
             raise DiskFull("The disk of the artifacts is full: free some room, then run again.") from error
         reason = error.strerror or type(error).__name__
+        raise StorageError(f"A file of the record could not be {done}: {reason}.") from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in _CLIENTS:
+            raise
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
         raise StorageError(f"A file of the record could not be {done}: {reason}.") from error
 
 

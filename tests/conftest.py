@@ -4,6 +4,7 @@ PostgreSQL server for the session."""
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,6 +30,34 @@ def postgres_cluster() -> Iterator[Cluster]:
         pytest.skip(reason)
     with cluster() as made:
         yield made
+
+
+@pytest.fixture
+def s3(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address on an S3 server of this process, with credentials in the environment as on a real one."""
+    if not os.environ.get("CI"):
+        for name in ("moto.server", "s3fs"):
+            pytest.importorskip(name, reason="moto[server] and s3fs are not installed")
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "tests",
+        "AWS_SECRET_ACCESS_KEY": "tests",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": str(request.getfixturevalue("s3_server")),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://records-{secrets.token_hex(6)}/artifacts"
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Its address; one for the session."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
 
 
 @pytest.fixture

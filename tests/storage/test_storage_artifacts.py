@@ -21,9 +21,12 @@ def files_of(store: Store) -> list[Path]:
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "s3"])
 def any_store(request, tmp_path):
-    url = f"file://{tmp_path}/files" if request.param == "file" else f"memory://{tmp_path}"
+    if request.param == "s3":
+        url = request.getfixturevalue("s3")
+    else:
+        url = f"file://{tmp_path}/files" if request.param == "file" else f"memory://{tmp_path}"
     with Store.open(f"sqlite:///{tmp_path}/runs.db", url) as store:
         yield store
 
