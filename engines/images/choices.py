@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engines.contract import Refusal
 
@@ -123,6 +123,43 @@ def check_rewards(names: Sequence[str], model: str, field: str = "rewards") -> N
                 f"{field}: {REWARD_TITLES[name]} reads the embedded world only, and model is {model[:80]!r}. "
                 f"Choose among {', '.join(HUB_REWARDS)}.",
             )
+
+
+def plan_memory(
+    model: str,
+    rewards: Sequence[str],
+    device: str,
+    *,
+    ways_out: Sequence[str],
+    field: str = "model",
+    **options: Any,
+) -> str:
+    """The memory that a run with these models takes, in words, from configurations alone: call it before anything is
+    opened. `options` are those of `dry_run.measure` (batch, steps, guidance, gradients, economy, drops_text). Empty for
+    the embedded models, which take 30 MB.
+
+    Raises Refusal where the device has less free, with `ways_out`, and where a model cannot be had."""
+    if is_embedded(model):
+        return ""
+    import torch
+
+    from engines.images.dry_run import NotMeasured, measure
+    from engines.images.footprint import free_bytes, require_fit
+    from engines.images.generators.known import GeneratorMissing
+    from engines.images.rewards.base import RewardMissing
+
+    folder = Path(model).expanduser()
+    where = str(folder) if folder.is_dir() else model
+    dtype = torch.float32 if device == "cpu" else torch.float16
+    try:
+        with quiet():
+            found = measure(where, tuple(dict.fromkeys(rewards)), dtype=dtype, device=device, **options)
+    except NotMeasured as error:
+        return str(error)
+    except (GeneratorMissing, RewardMissing) as error:
+        raise Refusal(field, f"{field}: {error}") from error
+    require_fit(found, free_bytes(device), field=field, ways_out=tuple(ways_out))
+    return found.sentence()
 
 
 def open_generator(

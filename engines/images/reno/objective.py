@@ -6,14 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from engines.contract import Refusal
 from engines.devices import torch_generator
 from engines.images import choices
-from engines.images.footprint import free_bytes, require_fit
 from engines.images.generators.base import Conditioning, Generator
 from engines.images.memory import Economy
 from engines.images.reno.method import Evaluate
@@ -143,28 +141,6 @@ def plan_memory(params: RenoParams, rows: int, device: str) -> str:
     """The memory of a contest with so many rows, in words, from configurations alone.
 
     Raises Refusal where it does not fit, or where a configuration cannot be had."""
-    from engines.images.dry_run import NotMeasured, measure
-    from engines.images.generators.loading import GeneratorMissing
-    from engines.images.rewards.base import RewardMissing
-
-    names = tuple(dict.fromkeys([*(n for n, w in params.weights().items() if w), *params.watch]))
-    dtype = torch.float32 if device == "cpu" else torch.float16
-    folder = Path(params.model).expanduser()
-    try:
-        found = measure(
-            str(folder) if folder.is_dir() else params.model,
-            names,
-            batch=params.at_once or rows * widest(params),
-            steps=params.steps,
-            dtype=dtype,
-            device=device,
-            economy=economy_of(params),
-            drops_text=True,
-        )
-    except NotMeasured as error:
-        return str(error)
-    except (GeneratorMissing, RewardMissing) as error:
-        raise Refusal("model", f"model: {error}") from error
     ways = ["a smaller model"]
     if not params.tiny_decoder:
         ways.insert(0, "a tiny decoder")
@@ -172,8 +148,16 @@ def plan_memory(params: RenoParams, rows: int, device: str) -> str:
         ways.insert(0, "gradient checkpointing")
     if params.at_once != 1:
         ways.insert(0, "fewer pictures at once")
-    require_fit(found, free_bytes(device), field="model", ways_out=tuple(ways))
-    return found.sentence()
+    return choices.plan_memory(
+        params.model,
+        [*(name for name, weight in params.weights().items() if weight), *params.watch],
+        device,
+        ways_out=ways,
+        batch=params.at_once or rows * widest(params),
+        steps=params.steps,
+        economy=economy_of(params),
+        drops_text=True,
+    )
 
 
 def widest(params: RenoParams) -> int:
