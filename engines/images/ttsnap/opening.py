@@ -39,6 +39,8 @@ class Models:
     """Of each noise-aware reward: standard deviation of the final reward given its prediction, by step."""
     note: str = ""
     """Why there is no noise-aware reward, if so."""
+    memory: str = ""
+    """What full-size models take, in words."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,7 +115,16 @@ class Models:
 
 
 def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -> Models:
-    """Open what the parameters name. Raises Refusal with one sentence."""
+    """Open what the parameters name. Raises Refusal with one sentence, for want of memory before anything is loaded."""
+    memory = choices.plan_memory(
+        params.model,
+        params.rewards,
+        context.device,
+        ways_out=("at_once = 1", "fewer rewards", "a smaller model"),
+        batch=params.at_once or params.pool,
+        gradients=False,
+        guidance=params.guidance,
+    )
     generator = choices.open_generator(params.model, context.device)
     rewards = choices.open_rewards(params.rewards, context.device)
     judges: dict[str, Reward] = {}
@@ -121,7 +132,7 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
         judges = choices.open_rewards(
             [n for n in choices.EMBEDDED_REWARDS if n not in params.rewards], context.device
         )
-    models = Models(params, generator, rewards, judges=judges)
+    models = Models(params, generator, rewards, judges=judges, memory=memory)
     if aware:
         _add_pupils(models, context.inputs)
     return models

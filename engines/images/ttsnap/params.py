@@ -17,7 +17,7 @@ SHIPPED, PLAIN_ONLY, UPLOADED = "shipped", "none", "upload"
 SEARCH, PRICE, SAMPLER, LAB, TRAIN = (
     "Search", "What things cost", "Sampler and rewards", "Replay lab", "Training",
 )  # fmt: skip
-RewardName = Literal["r1", "r2", "hpsv2.1", "imagereward", "clip", "pickscore"]
+RewardName = Literal["r1", "r2", "hpsv2.1", "imagereward", "clip", "pickscore", "aesthetic"]
 MODELS = (choices.F, *choices.MANY_STEPS)
 
 
