@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +30,23 @@ def cpu_count() -> int:
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, os.cpu_count() or 1)
+
+
+@contextmanager
+def one_thread(wanted: bool) -> Iterator[None]:
+    """Keep torch to one thread, where `wanted`, until the end of the block. Imports torch.
+
+    Layers of the embedded models are so small that a second thread gives a tenth at best, and where other work shares
+    the cores, OpenMP's threads spin while they wait for each other: several times slower than one thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def seed_sequence(seed: int, *names: str | int) -> np.random.SeedSequence:

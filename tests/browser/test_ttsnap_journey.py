@@ -53,4 +53,4 @@ def test_a_prompt_that_the_model_does_not_know_is_told_at_its_field(visit: Visit
     bench.locator('[name="prompt"]').blur()
     bench.locator('[data-do="run"]').click()
     expect(bench.get_by_text("astronaut").first).to_be_visible()
-    expect(bench.get_by_text(re.compile("is not known")).first).to_be_visible()
+    expect(bench.get_by_text(re.compile("are not known")).first).to_be_visible()

@@ -46,7 +46,8 @@ PAPER = Paper(
 
 def run(params: TTSnapParams, context: Context) -> Run:
     """The chosen experiment."""
-    yield from _events(params, context)
+    with one_thread(params.is_world):
+        yield from _events(params, context)
 
 
 def _events(params: TTSnapParams, context: Context) -> Generator[Event, None, None]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from engines.contract import Context
+from engines.devices import one_thread
 from engines.events import Alert, Event, File, Progress, Scalar
 from engines.language import authors, kept_models
 from engines.language.loku import claims, report, tokens
@@ -65,7 +65,7 @@ class Outcome:
 
 def run(params: LokuParams, context: Context) -> Iterator[Event]:
     """Everything of a run."""
-    with _one_thread(params.model == authors.MODEL):
+    with one_thread(params.model == authors.MODEL):
         chosen = contenders(params.losses, params.starts, params.baseline_starts)
         setup = yield from set_up(params, context, chosen)
         original = copy.deepcopy(setup.model.model).requires_grad_(False) if setup.needs_original else None
@@ -81,18 +81,6 @@ def run(params: LokuParams, context: Context) -> Iterator[Event]:
         yield from report.ending(setup, outcomes)
         yield from claims.check(setup, outcomes, race)
         yield Progress(setup.total, setup.total, "done")
-
-
-@contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
-    """Layers of the embedded model are so small that a second thread costs more than it gives."""
-    before = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _unlearn(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 
 from engines.contract import Context, Refusal
-from engines.devices import numpy_generator, torch_generator
+from engines.devices import numpy_generator, one_thread, torch_generator
 from engines.events import Alert, Command, Event, Progress, Scalar, Table, Text
 from engines.language import char_policy, rl_models, rl_tasks
 from engines.language.char_policy import Problem
@@ -92,25 +91,13 @@ class Runner:
 
 def run(params: OblrPoParams, context: Context, inbox: deque[Command]) -> Iterator[Event]:
     """Everything of the training experiment; `inbox` holds what the reader asks for meanwhile."""
-    with _one_thread(params.model == char_policy.EMBEDDED):
+    with one_thread(params.model == char_policy.EMBEDDED):
         yield Progress(0, 1, "loading the policy")
         setup = _set_up(params, context)
         try:
             yield from _contest(setup, inbox)
         except UnsupportedLayer as error:
             raise Refusal("model", f"model {Path(params.model).name!r}: {error}") from error
-
-
-@contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
-    """Layers of the embedded policy are so small that a second thread costs more than it gives."""
-    before = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _set_up(params: OblrPoParams, context: Context) -> Setup:
