@@ -45,7 +45,7 @@
   }
 
   function deliver(message) {
-    if (message.kind === "address") return show(message.search, "replace");
+    if (message.kind === "address") return suggest(message.search, "replace");
     if (message.kind === "goto") return go(message.search);
     if (message.kind === "arrived") return arrived();
     // A host that lends its GPU to requests executes the run inside this one; its answer says nothing new.
@@ -191,6 +191,11 @@
     window.dispatchEvent(new CustomEvent("wb:address", { detail: location.search }));
   }
 
+  /* An address that follows from an answer. A reader who went on meanwhile (back, another link) is not pulled to it. */
+  function suggest(search, how) {
+    if (![sending, ...waiting].some((question) => question && question.event === "go")) show(search, how);
+  }
+
   function go(search, how = "push") {
     pageNotice("");
     const target = search.startsWith("?") ? search : search ? `?${search}` : "";
@@ -266,7 +271,7 @@
   }
 
   window.wb = {
-    ask, go, notice: pageNotice, following, register, mountWire, mountScheme, mountHome, show, keep, short, current,
+    ask, go, notice: pageNotice, following, register, mountWire, mountScheme, mountHome, show: suggest, keep, short, current,
     observePlace: (element) => seen.observe(element),
   };
 })();
