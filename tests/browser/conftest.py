@@ -30,7 +30,7 @@ CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
     None,
 )
-WAIT_MS = 60_000
+WAIT_MS = 120_000
 COMMAND = (sys.executable, "-c", "import sys; from workbench.cli import main; sys.exit(main())")
 
 

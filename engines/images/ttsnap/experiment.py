@@ -25,6 +25,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from engines.contract import Context, Engine, Paper, Run
+from engines.devices import one_thread
 from engines.events import Event
 from engines.images.ttsnap.claim_list import CLAIMS
 from engines.images.ttsnap.params import PRESETS, REPRODUCE, TTSnapParams, check

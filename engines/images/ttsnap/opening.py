@@ -121,7 +121,7 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
         params.rewards,
         context.device,
         ways_out=("at_once = 1", "fewer rewards", "a smaller model"),
-        batch=params.at_once or params.pool,
+        batch=params.at_once or params.prices.seeds(params.schedule, params.budget),
         gradients=False,
         guidance=params.guidance,
     )

@@ -24,6 +24,8 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
     total = Total(params)
     yield Progress(0, total.work, "loading the models")
     models = open_models(params, context)
+    if models.memory:
+        yield Text("memory", models.memory)
     if models.note:
         yield Alert("no noise-aware reward", 0, models.note)
     if params.accounting == "official":

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from engines.contract import Context, Refusal
 from engines.devices import numpy_generator, one_thread, torch_generator

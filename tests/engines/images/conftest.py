@@ -221,3 +221,33 @@ def tiny_folders(tmp_path_factory) -> dict[str, Path]:
         "flux": save_flux(root / "flux"),
         "flux-guided": save_flux(root / "flux-guided", guided=True),
     }
+
+
+def build_clip():
+    """A random CLIPModel, always the same, and the world's tokenizer."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel
+
+    from engines.images.world.tokens import BOS, EOS, build_tokenizer, vocabulary
+
+    torch.manual_seed(0)
+    common = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {
+        **common,
+        "vocab_size": len(vocabulary()),
+        "max_position_embeddings": 12,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+    }
+    model = CLIPModel(
+        CLIPConfig(
+            text_config=text, vision_config={**common, "image_size": 16, "patch_size": 8}, projection_dim=16
+        )
+    )
+    return model, build_tokenizer()
+
+
+@pytest.fixture
+def tiny_clip():
+    """Builds a new one at each call: a reward may drop its text tower."""
+    return build_clip

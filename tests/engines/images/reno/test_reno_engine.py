@@ -229,11 +229,12 @@ def test_an_embedded_run_rises_and_hands_its_noise_on(tmp_path):
 
 
 @pytest.mark.parametrize("key", ["sd", "sdxl", "pixart", "flux"])
-def test_published_classes_are_optimised_through_the_same_code(key, tiny_folders, monkeypatch, tmp_path):
+def test_published_classes_are_optimised_through_the_same_code(
+    key, tiny_folders, tiny_clip, monkeypatch, tmp_path
+):
     from engines.images.generators import loading as generators
     from engines.images.rewards import loading
     from engines.images.rewards.clip import ClipReward
-    from engines.images.world.tokens import build_tokenizer
 
     small = partial(generators.load_generator, size=16)
     monkeypatch.setattr(generators, "load_generator", small)
@@ -241,7 +242,7 @@ def test_published_classes_are_optimised_through_the_same_code(key, tiny_folders
 
     def reward(name, **options):
         given.append(options["checkpointing"])
-        return ClipReward(name, tiny_clip(), build_tokenizer(), is_scaled=False)
+        return ClipReward(name, *tiny_clip(), is_scaled=False)
 
     monkeypatch.setattr(loading, "load_reward", reward)
     asked = fits(monkeypatch, 10 << 20)
@@ -298,27 +299,6 @@ def test_the_widest_batch_is_measured_and_what_cannot_be_measured_is_said(monkey
 
     monkeypatch.setattr(dry_run, "measure", fails)
     assert plan_memory(full, 3, "cpu") == "The memory of it could not be computed."
-
-
-def tiny_clip():
-    from transformers import CLIPConfig, CLIPModel
-
-    from engines.images.world.tokens import BOS, EOS, vocabulary
-
-    torch.manual_seed(0)
-    common = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
-    text = {
-        **common,
-        "vocab_size": len(vocabulary()),
-        "max_position_embeddings": 12,
-        "bos_token_id": BOS,
-        "eos_token_id": EOS,
-    }
-    return CLIPModel(
-        CLIPConfig(
-            text_config=text, vision_config={**common, "image_size": 16, "patch_size": 8}, projection_dim=16
-        )
-    )
 
 
 def test_a_reward_that_cannot_be_had_says_so(monkeypatch, tiny_folders, tmp_path):
