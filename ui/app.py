@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from workbench.runs import Workbench
 
 MAX_WAITING = 200
 """Calls of programs that wait for their turn; one more is refused politely."""
+MAX_SESSIONS = 256
+"""Gradio copies its page for each session, 110 kB, and every call by a program is one that nobody closes. We keep nothing in
+them, so the oldest may go early (Gradio itself keeps 10,000: a gigabyte)."""
 SUN = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.2" stroke-width="1.4"/><path d="M8 2.8a5.2 5.2 0 0 1 0 10.4z"/></svg>'
 
 
@@ -87,6 +91,8 @@ def launch(
 ) -> tuple[Any, str, str | None]:
     """Start serving in a thread: the FastAPI app, the local address, the shared one."""
     house = house or House.own(workbench)
+    # After every call Gradio draws up statistics of the last thousands with pandas, which nobody reads here.
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
     blocks.queue(default_concurrency_limit=8, max_size=MAX_WAITING, api_open=False)
     return blocks.launch(
         server_name=host,
@@ -104,6 +110,7 @@ def launch(
         favicon_path=str(theme.STATIC / "icon.svg"),
         max_file_size=house.access.max_upload_bytes,
         app_kwargs=_app_options(workbench, house),
+        state_session_capacity=MAX_SESSIONS,
         theme=theme.theme(),
         head=theme.head(),
     )

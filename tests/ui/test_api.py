@@ -53,3 +53,29 @@ def test_a_run_through_gradio_client(home: Path, plugin: Path) -> None:
     assert "There is no engine 'nothing'" in seen["unknown"]
     assert seen["cancelled"]["status"] == "cancelled"
     assert str(home) not in done.stdout
+
+
+SESSIONS = """
+from ui import app
+from workbench.catalog import Catalog
+from workbench.remote import connect
+from workbench.runs import Workbench
+from workbench.settings import Settings
+
+app.MAX_SESSIONS = 3
+with Workbench.open(Settings.from_environment(), Catalog.load()) as bench:
+    blocks = app.build(bench)
+    served, url, _ = app.launch(blocks, bench)
+    with connect(url) as remote:
+        for _ in range(8):
+            remote.runs()
+    print(len(served.state_holder.session_data))
+    blocks.close(verbose=False)
+"""
+
+
+def test_calls_of_programs_leave_no_copies_of_the_page_behind(home: Path) -> None:
+    """Every call is a session of its own to Gradio, which would keep ten thousand of them: 1.1 GB."""
+    done = subprocess.run([sys.executable, "-c", SESSIONS], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert 0 < int(done.stdout.split()[-1]) <= 4
