@@ -86,6 +86,7 @@ def test_a_run_is_a_task_with_a_gpu_and_gives_the_same_numbers(
 def test_a_task_that_waits_is_cancelled_and_one_that_is_stuck_is_killed(bench: Workbench) -> None:
     stuck = [bench.submit("fixture", {"mode": "stuck"}, seed=seed) for seed in (1, 2)]
     wait_until(lambda: all(bench.run(run.id).status is Status.running for run in stuck))
+    time.sleep(1.0)  # they have nothing to record: from their start to their endless sleep
     waiting = bench.submit("fixture", preset="smoke")
     for run in (waiting, *stuck):
         bench.cancel(run.id)

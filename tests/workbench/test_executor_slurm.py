@@ -66,6 +66,7 @@ def test_cancelling_goes_through_the_store_and_then_through_the_job(open_bench: 
     stuck = bench.submit("fixture", {"mode": "stuck"})
     wait_until(lambda: all(bench.run(run.id).status is Status.running for run in (polite, stuck)))
     wait_until(lambda: bool(bench.record(polite.id).series()))
+    time.sleep(1.0)  # the other has nothing to record: from its start to its endless sleep
     for run in (polite, stuck):
         bench.cancel(run.id)
     ended = [bench.follow(run.id) for run in (polite, stuck)]
