@@ -43,6 +43,17 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
 
 
+@dataclass(frozen=True)
+class Phrases:
+    """Sentences that a text parameter understands: the form offers to build one from lists.
+
+    `templates` hold slots in braces ("a {colour} {shape}"), `words` the choices of each slot. A slot "other colour" takes
+    the words of "colour" but the one chosen for it in the same sentence."""
+
+    templates: tuple[str, ...]
+    words: Mapping[str, tuple[str, ...]]
+
+
 def knob(
     default: Any,
     *,
@@ -64,6 +75,7 @@ def knob(
     log: bool = False,
     labels: Mapping[str, str] | None = None,
     suggestions: tuple[str, ...] = (),
+    phrases: Phrases | None = None,
     demo_max: float | None = None,
     accept: tuple[str, ...] = (),
     own_machine_only: bool = False,
@@ -73,7 +85,8 @@ def knob(
 
     `title` is its label, `help` one line with the range in words, `unit` what it is counted in. Every number
     needs bounds on both sides. `advanced` fields go into the accordion under the heading `group`. `labels`
-    gives the words shown for the values of a `Literal`; `suggestions` the values offered beside free text;
+    gives the words shown for the values of a `Literal`; `suggestions` the values offered beside free text, `phrases` what
+    valid text is made of;
     `log` a logarithmic slider; `demo_max` the ceiling on a hosted demo; `accept` the endings of an
     `Upload`; `own_machine_only` a field that can name code, a folder or a model of the hub: on a hosted demo it keeps
     its default or takes one of `demo_allowed` (whoever runs the demo can allow more).
@@ -92,6 +105,11 @@ def knob(
         "own_machine_only": own_machine_only,
         "demo_allowed": list(demo_allowed),
     }
+    if phrases is not None:
+        extra["phrases"] = {
+            "templates": list(phrases.templates),
+            "words": {slot: list(words) for slot, words in phrases.words.items()},
+        }
     return Field(
         default,
         title=title,

@@ -218,6 +218,7 @@ def _control(field: Field, at: str, described: str) -> str:
         words = "".join(f'<option value="{escape(word)}">' for word in field.suggestions)
         listed = f' list="{at}-list"' if words else ""
         tail = f'<datalist id="{at}-list">{words}</datalist>' if words else ""
+        tail += _phrases(field)
         return f'<input id="{at}" name="{name}" type="text" class="wb-input" value="{value}"{listed} {described}>{tail}'
     mode = "numeric" if field.whole else "decimal"
     box = f'<input id="{at}" name="{name}" type="text" inputmode="{mode}" class="wb-number" value="{value}" {described}>'
@@ -226,6 +227,22 @@ def _control(field: Field, at: str, described: str) -> str:
     return (
         '<div class="wb-slide"><input type="range" tabindex="-1" aria-hidden="true" min="0" max="1000" '
         f'data-range="{name}">{box}</div>'
+    )
+
+
+def _phrases(field: Field) -> str:
+    """Lists that make a valid text: which sentence, then a list for each of its slots (filled by the page)."""
+    if not field.phrases:
+        return ""
+    options = "".join(
+        f'<option value="{escape(template)}">{escape(template.replace("{", "[").replace("}", "]"))}</option>'
+        for template in field.phrases["templates"]
+    )
+    words = escape(json.dumps(field.phrases["words"]))
+    return (
+        f'<details class="wb-phrases" data-words="{words}"><summary>Build one from lists</summary>'
+        f'<select class="wb-input" aria-label="{escape(field.title)}: kind of sentence" data-template>{options}</select>'
+        '<div class="wb-phrase"></div></details>'
     )
 
 

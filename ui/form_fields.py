@@ -45,6 +45,8 @@ class Field:
     """A tuple or list that is typed as text, items parted by commas or new lines."""
     options: tuple[tuple[str, str], ...] = ()
     suggestions: tuple[str, ...] = ()
+    phrases: Mapping[str, Any] | None = None
+    """Templates and words, as `engines.contract.Phrases` has them."""
     accept: tuple[str, ...] = ()
     demo_max: float | None = None
 
@@ -131,6 +133,7 @@ def _field(name: str, info: FieldInfo, is_upload: bool) -> Field:
         many=many,
         options=options,
         suggestions=tuple(str(word) for word in extra.get("suggestions") or ()),  # type: ignore[union-attr]
+        phrases=extra.get("phrases"),  # type: ignore[arg-type]
         accept=tuple(str(ending) for ending in extra.get("accept") or ()),  # type: ignore[union-attr]
         demo_max=extra.get("demo_max"),  # type: ignore[arg-type]
     )

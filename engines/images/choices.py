@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from engines.contract import Refusal
+from engines.contract import Phrases, Refusal
 
 if TYPE_CHECKING:
     from engines.images.generators.base import Generator
@@ -53,6 +53,27 @@ SUGGESTED_PROMPTS = (
     "a purple circle",
     "a square and a triangle",
 )
+_SHAPES = ("circle", "square", "triangle")
+PROMPT_PHRASES = Phrases(
+    (
+        "a {colour} {shape} {relation} a {other colour} {shape}",
+        "a {colour} {shape} and a {other colour} {shape}",
+        "a {shape} {relation} a {other shape}",
+        "a {shape} and a {other shape}",
+        "{number} {colour} {shapes}",
+        "{number} {shapes}",
+        "a {colour} {shape}",
+        "a {shape}",
+    ),
+    {
+        "number": ("two", "three", "four"),
+        "colour": ("red", "green", "blue", "yellow", "purple"),
+        "shape": _SHAPES,
+        "shapes": tuple(f"{shape}s" for shape in _SHAPES),
+        "relation": ("left of", "right of", "above", "below"),
+    },
+)
+"""Every sentence that the embedded models know, and no other."""
 """Prompts of the embedded world, all kinds among them."""
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?$")

@@ -71,3 +71,17 @@ def test_unknown_words_are_answered_at_the_prompt(visit: Visit) -> None:
     error = bench(page).locator('[data-field="prompt"] .wb-error')
     expect(error).to_contain_text("circle, square, triangle")
     expect(error).to_contain_text("set model to sd-turbo")
+
+
+def test_a_prompt_is_built_from_lists(visit: Visit) -> None:
+    page = visit("?engine=reno")
+    field = bench(page).locator('[data-field="prompt"]')
+    field.locator("summary").click()
+    expect(field.get_by_label("relation")).to_have_value("left of")  # the prompt in the box is read first
+    field.get_by_label("colour", exact=True).select_option("blue")
+    # blue was taken for the second object, whose colour must differ
+    expect(field.locator('[name="prompt"]')).to_have_value("a blue circle left of a red square")
+    field.locator("[data-template]").select_option("{number} {colour} {shapes}")
+    field.get_by_label("number").select_option("three")
+    expect(field.locator('[name="prompt"]')).to_have_value("three red circles")
+    expect(field.locator(".wb-error")).to_be_hidden()

@@ -38,7 +38,7 @@ class RenoParams(Params):
         labels={"prompt": "One prompt", "list": "A list"},
     )
     prompt: str = knob(
-        choices.SUGGESTED_PROMPTS[0], title="Prompt", max_length=400, suggestions=choices.SUGGESTED_PROMPTS,
+        choices.SUGGESTED_PROMPTS[0], title="Prompt", max_length=400, suggestions=choices.SUGGESTED_PROMPTS, phrases=choices.PROMPT_PHRASES,
         help="What to draw. The embedded model knows circles, squares and triangles in five colours, one to four, and where they stand.",
     )  # fmt: skip
     iterations: int = knob(

@@ -30,7 +30,7 @@ class TTSnapParams(Params):
         labels={"search": "Search", "train": "Train the reward", "replay": "Replay lab"},
     )  # fmt: skip
     prompt: str = knob(
-        "two green triangles", title="Prompt", max_length=400, suggestions=choices.SUGGESTED_PROMPTS,
+        "two green triangles", title="Prompt", max_length=400, suggestions=choices.SUGGESTED_PROMPTS, phrases=choices.PROMPT_PHRASES,
         help="What to draw. The embedded model knows circles, squares and triangles in five colours, one to four, and where they stand.",
     )  # fmt: skip
     budget: float = knob(

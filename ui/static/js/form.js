@@ -19,6 +19,7 @@
       element.addEventListener("change", (event) => this.changed(event));
       element.addEventListener("keydown", (event) => this.stepped(event));
       for (const box of element.querySelectorAll(".wb-file")) this.mountFile(box);
+      for (const lists of element.querySelectorAll(".wb-phrases")) new window.wb.Phrases(lists, lists.closest("[data-field]").querySelector("input"));
       this.sweep = new window.wb.SweepForm(element.querySelector(".wb-sweep"), this);
       this.fill(this.setup.presets[this.preset()] || {});
     }
