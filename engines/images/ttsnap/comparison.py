@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from engines.contract import Context
@@ -42,18 +43,21 @@ def finish(
     params: TTSnapParams,
     models: Models,
     prompt: str,
-    number: int,
-    seed: int,
+    noise: torch.Tensor,
     levels: Sequence[int],
     steps: int,
     tick: Tick,
     note: str,
 ) -> Generator[Progress, None, Ledger]:
-    """A pool of a prompt, drawn to the end with all levels scored."""
+    """The pool of a prompt that starts from `noise` [N, C, H, W], drawn to the end with all levels scored."""
+    number = len(noise)
     ledger = Ledger(models, prompt, number, levels, steps)
-    noise = models.noise(number, seed, models.spelled(prompt)).to(getattr(models.generator, "device", "cpu"))
     race = search.init(
-        models.generator, noise, models.conditioning(prompt, number), steps=steps, guidance=params.guidance
+        models.generator,
+        noise.to(getattr(models.generator, "device", "cpu")),
+        models.conditioning(prompt, number),
+        steps=steps,
+        guidance=params.guidance,
     )
     yield from ledger.follow(race.sampling, race.seeds, lambda: tick(note))
     return ledger
@@ -72,8 +76,7 @@ def on_prompt(
         params,
         models,
         params.prompt,
-        number,
-        context.seed,
+        models.race_noise(number, context.seed),
         (),
         few.total,
         tick,
@@ -134,10 +137,10 @@ def on_held_out(
     short: list[Ledger] = []
     for place, prompt in enumerate(prompts):
         note = f"held-out prompt {place + 1} of {len(prompts)}"
-        own = yield from finish(
-            params, models, prompt, params.pool, context.seed, levels, params.steps, tick, note
-        )
-        half = yield from finish(params, models, prompt, short_pool, context.seed, (), few.total, tick, note)
+        noise = models.noise(params.pool, context.seed, models.spelled(prompt))
+        own = yield from finish(params, models, prompt, noise, levels, params.steps, tick, note)
+        short_noise = models.noise(short_pool, context.seed, models.spelled(prompt))
+        half = yield from finish(params, models, prompt, short_noise, (), few.total, tick, note)
         whole.append(own)
         short.append(half)
         some = _contenders(params, whole, short, few)

@@ -11,7 +11,8 @@ Arrays, kept by denoising step: `board` (seed, row, column, colour; uint8), `boa
 kept); at the end `predicted and final` (seed x prediction, plain score, final reward, kept), by step; `compute`
 (contender x stage; calls). Pictures: `The race/leader`, `In the race/seed k`, `Winners/<contender>`.
 Tables: `Contenders on this prompt`, `Contenders on held-out prompts`, `Stages`, `Relative increase`,
-`seconds: what a verification costs here`. Files: `table` (npz, for the replay lab). Texts: `what was saved`, `prompts`.
+`seconds: what a verification costs here`. Files: `table` (npz, for the replay lab). Texts: `what was saved`, `prompts`,
+`seeds brought`, `memory` (full-size models).
 Training. Scalars: `loss` (step axis = updates; series "level s" folded into "Noise-aware"), `loss of a level` (step = level),
 `Spearman` by denoising step; arrays `alignment while learning` (series x step, kept by updates). File: `weights`.
 Replay. Scalars as the budgets of Search; tables `Schedules found`, `Relative increase`; array `schedules` (tried x calls,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engines.contract import Context
 from engines.devices import torch_generator
-from engines.images import choices
+from engines.images import choices, noise_file
 from engines.images.generators.base import Generator
 from engines.images.rewards.base import Features, Reward
 from engines.images.ttsnap import weights_file
@@ -41,6 +41,8 @@ class Models:
     """Why there is no noise-aware reward, if so."""
     memory: str = ""
     """What full-size models take, in words."""
+    given: torch.Tensor | None = None
+    """Noises [K, C, H, W] that the reader brought: the first seeds of the race on the reader's own prompt."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -52,6 +54,14 @@ class Models:
         shape = self.generator.noise_shape
         stream = torch_generator(seed, "ttsnap noise", prompt)
         return torch.stack([torch.randn(shape, generator=stream) for _ in range(number)])
+
+    def race_noise(self, number: int, seed: int) -> torch.Tensor:
+        """Noise of the race on the reader's prompt: the noises given come first, as the seeds 0 .. K - 1."""
+        noise = self.noise(number, seed, self.spelled(self.params.prompt))
+        if self.given is not None:
+            brought = self.given[:number]
+            noise[: len(brought)] = brought
+        return noise
 
     def conditioning(self, prompt: str, number: int) -> Any:
         """The prompt, encoded once, for a number of seeds."""
@@ -133,6 +143,9 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
             [n for n in choices.EMBEDDED_REWARDS if n not in params.rewards], context.device
         )
     models = Models(params, generator, rewards, judges=judges, memory=memory)
+    if noise_file.FIELD in context.inputs:
+        tensors = noise_file.read_noise(context.inputs[noise_file.FIELD], generator.noise_shape)
+        models.given = tensors.get("best_noise", tensors["noise"])  # of a ReNO run, the noise that it found
     if aware:
         _add_pupils(models, context.inputs)
     return models

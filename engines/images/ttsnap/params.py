@@ -9,7 +9,7 @@ from typing import Literal, get_args
 from pydantic import model_validator
 
 from engines.contract import Params, Preset, Refusal, Upload, knob
-from engines.images import choices
+from engines.images import choices, noise_file
 from engines.images.ttsnap import lab_file, weights_file
 from engines.images.ttsnap.method.schedule import Prices, Schedule
 
@@ -61,6 +61,10 @@ class TTSnapParams(Params):
     weights: Upload = knob(
         "", title="Noise-aware weights", advanced=True, group=SEARCH, widget="file", accept=weights_file.ACCEPT,
         help="A file that the training experiment wrote; refused where sampler, decoder or reward differ.",
+    )  # fmt: skip
+    noise: Upload = knob(
+        "", title="First seeds from noise", advanced=True, group=SEARCH, widget="file", accept=noise_file.ACCEPT,
+        help="Noise of a ReNO run, or your own array N x channels x height x width: they race as the first seeds on your prompt.",
     )  # fmt: skip
     combine: Literal["rank", "z"] = knob(
         "rank", title="Several rewards", advanced=True, group=SEARCH, help="Sum of ranks (the paper's) or of standardised scores.",
@@ -284,6 +288,8 @@ class TTSnapParams(Params):
 
 def check(params: TTSnapParams, inputs: Mapping[str, Path]) -> None:
     """Cheap checks before a run is recorded: the headers of uploaded files."""
+    if noise_file.FIELD in inputs:
+        noise_file.count_noise(inputs[noise_file.FIELD])
     if "weights" in inputs and params.noise_aware == UPLOADED:
         about = weights_file.read_about(inputs["weights"])
         weights_file.check_settings(about, params.model, params.steps, params.guidance, params.rewards)

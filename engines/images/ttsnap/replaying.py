@@ -110,13 +110,10 @@ def _drawn(params: TTSnapParams, context: Context) -> Generator[Event, None, tup
         return Progress(done, work, note)
 
     for place, prompt in enumerate(prompts):
+        noise = models.noise(params.pool, context.seed, models.spelled(prompt))
         note = f"drawing prompt {place + 1} of {len(prompts)}"
         ledgers.append(
-            (
-                yield from comparison.finish(
-                    params, models, prompt, params.pool, context.seed, levels, params.steps, tick, note
-                )
-            )
+            (yield from comparison.finish(params, models, prompt, noise, levels, params.steps, tick, note))
         )
     return joined(ledgers, params.pool), work, done
 

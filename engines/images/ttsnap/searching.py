@@ -26,6 +26,11 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
     models = open_models(params, context)
     if models.memory:
         yield Text("memory", models.memory)
+    if models.given is not None:
+        yield Text(
+            "seeds brought",
+            f"Seeds 0 to {len(models.given) - 1} are noises of the file; the others were drawn.",
+        )
     if models.note:
         yield Alert("no noise-aware reward", 0, models.note)
     if params.accounting == "official":
@@ -94,7 +99,7 @@ class Search:
     def race(self) -> Generator[Event, None, search.Race]:
         """The live search, call by call and stage by stage."""
         params, generator = self.params, self.models.generator
-        noise = self.models.noise(self.number, self.context.seed, self.models.spelled(params.prompt))
+        noise = self.models.race_noise(self.number, self.context.seed)
         conditioning = self.models.conditioning(params.prompt, self.number)
         race = search.init(
             generator,
