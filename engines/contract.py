@@ -240,6 +240,7 @@ class Engine:
 
     @property
     def key(self) -> str:
+        """The paper's key: the name of the engine in addresses, records and on the command line."""
         return self.paper.key
 
     def preset(self, name: str) -> dict[str, Any]:

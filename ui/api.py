@@ -37,7 +37,7 @@ def clear_errors() -> Iterator[None]:
 
 def build(workbench: Workbench, house: House) -> None:
     """Declare the endpoints inside the Blocks at hand."""
-    functions = (*_running(workbench, house), *_reading(workbench, house))
+    functions = (*_running(workbench, house), *_following(workbench), *_browsing(workbench, house))
     for function in functions:
         gr.api(function, api_name=function.__name__, concurrency_limit=4)
 
@@ -81,9 +81,8 @@ def _running(workbench: Workbench, house: House) -> tuple[Callable[..., Any], ..
     return start_run, cancel_run
 
 
-def _reading(workbench: Workbench, house: House) -> tuple[Callable[..., Any], ...]:
-    """What reads runs and engines."""
-    access = house.access
+def _following(workbench: Workbench) -> tuple[Callable[..., Any], ...]:
+    """What reads one run while it goes on, and takes it away."""
 
     def run_status(run_id: str) -> dict:
         """Where a run stands.
@@ -120,6 +119,31 @@ def _reading(workbench: Workbench, house: House) -> tuple[Callable[..., Any], ..
             "times": documents.plain(points.times.tolist()),
             "values": documents.plain(points.values.tolist()),
         }
+
+    def export_run(run_id: str, format: str) -> dict:
+        """Where a run can be downloaded.
+
+        Args:
+            run_id: Id of the run.
+            format: zip (the bundle that another workbench imports), json, csv or parquet.
+
+        Returns:
+            `url`, relative to this server's address, and `filename`.
+        """
+        if format not in FORMATS:
+            raise gr.Error(
+                f"format must be one of {', '.join(FORMATS)}; got {format!r}.", print_exception=False
+            )
+        with clear_errors():
+            run = workbench.run(run_id)
+        return {"url": f"wb/export/{run.id}.{format}", "filename": f"{run.engine}-{run.id}.{format}"}
+
+    return run_status, series, export_run
+
+
+def _browsing(workbench: Workbench, house: House) -> tuple[Callable[..., Any], ...]:
+    """What tells which runs and engines there are."""
+    access = house.access
 
     def list_runs(engine: str, status: str, limit: int, request: gr.Request) -> list:
         """Runs, newest first.
@@ -158,24 +182,6 @@ def _reading(workbench: Workbench, house: House) -> tuple[Callable[..., Any], ..
         with clear_errors():
             return access.shown(house.viewer(request), documents.run_document(workbench.record(run_id)))
 
-    def export_run(run_id: str, format: str) -> dict:
-        """Where a run can be downloaded.
-
-        Args:
-            run_id: Id of the run.
-            format: zip (the bundle that another workbench imports), json, csv or parquet.
-
-        Returns:
-            `url`, relative to this server's address, and `filename`.
-        """
-        if format not in FORMATS:
-            raise gr.Error(
-                f"format must be one of {', '.join(FORMATS)}; got {format!r}.", print_exception=False
-            )
-        with clear_errors():
-            run = workbench.run(run_id)
-        return {"url": f"wb/export/{run.id}.{format}", "filename": f"{run.engine}-{run.id}.{format}"}
-
     def engines() -> list:
         """What can be run.
 
@@ -185,4 +191,4 @@ def _reading(workbench: Workbench, house: House) -> tuple[Callable[..., Any], ..
         catalog = workbench.catalog
         return [documents.engine_object(engine, catalog) for engine in catalog.engines.values()]
 
-    return run_status, series, list_runs, show_run, export_run, engines
+    return list_runs, show_run, engines

@@ -78,8 +78,13 @@ def test_programs_without_a_name_share_their_room(access: Demo) -> None:
 
 
 def test_the_owner_has_no_limit(access: Demo) -> None:
-    for _ in range(access.limits.queue + 2):
+    wanted = access.limits.queue + 2
+    for _ in range(wanted):
         access.submit("local", "fixture", {})
+    assert (
+        access.workbench.runs(RunQuery(owner="local", statuses=(Status.queued,), limit=wanted + 1)).total
+        == wanted
+    )
 
 
 class _Params(Params):

@@ -279,37 +279,10 @@ def bars(
         _name_every_bar(layout, places)
     looks: dict[str, int] = {}
     for group, height in zip(groups, heights, strict=True):
-        style = styles[group.name]
-        again = looks[style.colour] = looks.get(style.colour, -1) + 1
-        trace: dict[str, Any] = {
-            "type": "bar",
-            "uid": f"bar/{group.name}",
-            "name": words(group.name),
-            "x": places,
-            "y": wire(height),
-            "marker": {
-                "color": f"{style.colour}/0.45" if touching else style.colour,
-                "line": {"width": 0},
-                # Bars have no dashes: what would look alike is hatched.
-                "pattern": {
-                    "shape": HATCHES[again % len(HATCHES)],
-                    "fgcolor": "@paper",
-                    "bgcolor": f"{style.colour}/0.45" if touching else style.colour,
-                    "size": 6,
-                },
-            },
-            "hovertemplate": "%{y:.4~g}",
-            "showlegend": len(names) > 1,
-        }
-        if group.error is not None:
-            trace["error_y"] = {
-                "type": "data",
-                "array": wire(group.error),
-                "color": "@ink",
-                "thickness": 1.25,
-                "width": 3,
-            }
-        figure["data"].append(trace)
+        colour = styles[group.name].colour
+        looks[colour] = looks.get(colour, -1) + 1
+        trace = _bar_trace(group, places, height, f"{colour}/0.45" if touching else colour, looks[colour])
+        figure["data"].append({**trace, "showlegend": len(names) > 1})
     for curve in lines_over:
         figure["data"].append(_line_over(curve, curve.style or styles[curve.contender]))
     for threshold in thresholds:
@@ -318,6 +291,37 @@ def bars(
         head.alt or f"{head.title}. Bars of {', '.join(names)} over {x.heading or 'positions'}."
     )
     return figure
+
+
+def _bar_trace(group: Bars, places: Any, heights: Any, fill: str, again: int) -> dict[str, Any]:
+    """The bars of one group. Bars have no dashes: the `again`-th group of a colour is told apart by its hatching."""
+    trace: dict[str, Any] = {
+        "type": "bar",
+        "uid": f"bar/{group.name}",
+        "name": words(group.name),
+        "x": places,
+        "y": wire(heights),
+        "marker": {
+            "color": fill,
+            "line": {"width": 0},
+            "pattern": {
+                "shape": HATCHES[again % len(HATCHES)],
+                "fgcolor": "@paper",
+                "bgcolor": fill,
+                "size": 6,
+            },
+        },
+        "hovertemplate": "%{y:.4~g}",
+    }
+    if group.error is not None:
+        trace["error_y"] = {
+            "type": "data",
+            "array": wire(group.error),
+            "color": "@ink",
+            "thickness": 1.25,
+            "width": 3,
+        }
+    return trace
 
 
 def _name_every_bar(layout: dict[str, Any], names: Sequence[str], width: float = 430.0) -> None:

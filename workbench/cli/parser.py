@@ -100,7 +100,18 @@ def _add_doing(command: Callable[..., Parser]) -> None:
     run.add_argument("--detach", action="store_true", help="only queue it, for a server on the same database")
 
     _add_sweep(command)
+    _add_claims(command)
+    _add_space(command)
 
+    command(
+        "doctor",
+        "inspecting:doctor",
+        "check devices, versions, engines, database, artifacts and disk",
+        has_json=True,
+    )
+
+
+def _add_claims(command: Callable[..., Parser]) -> None:
     reproduce = command(
         "reproduce",
         "running:reproduce_claims",
@@ -120,6 +131,8 @@ def _add_doing(command: Callable[..., Parser]) -> None:
     )
     claims.add_argument("keys", nargs="*", metavar="KEY", help="engines (default: all)")
 
+
+def _add_space(command: Callable[..., Parser]) -> None:
     space = command(
         "space", "space:space", "build a Space of this workbench, or push it to the Hub", has_json=True
     )
@@ -138,13 +151,6 @@ def _add_doing(command: Callable[..., Parser]) -> None:
     space.add_argument("--oauth", action="store_true", help="let the owner log in with the Hub")
     space.add_argument("--folder", default="space", help="push: the built folder (default space)")
     space.add_argument("--private", action="store_true", help="push: make a new Space private")
-
-    command(
-        "doctor",
-        "inspecting:doctor",
-        "check devices, versions, engines, database, artifacts and disk",
-        has_json=True,
-    )
 
 
 def _add_sweep(command: Callable[..., Parser]) -> None:
@@ -230,6 +236,10 @@ def _add_records(command: Callable[..., Parser]) -> None:
         "path", metavar="PATH", help="a bundle, a CSV, a TensorBoard event file or a folder of them"
     )
 
+    _add_changes(command, of_run)
+
+
+def _add_changes(command: Callable[..., Parser], of_run: str) -> None:
     delete = command("delete", "records:delete", "delete runs with all that they recorded", has_json=True)
     delete.add_argument("ids", nargs="+", metavar="ID", help=of_run)
     delete.add_argument("--yes", action="store_true", help="do not ask")

@@ -14,10 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from storage import RunNotFound, Status, StorageError, Store
+from storage import RunNotFound, Status, Store
 from workbench.catalog import Catalog
 from workbench.errors import UsageError
 from workbench.execution import Bench, execute
+from workbench.executors.ends import Ends
 from workbench.recorder import Stop
 from workbench.settings import Settings
 
@@ -82,7 +83,7 @@ class ElsewhereExecutor:
         self._jobs: dict[str, Any] = dict(known or {})
         self._attempts: dict[str, int] = {}
         self._stops: dict[str, float] = {}
-        self._unwritten: dict[str, tuple[Status, str, str]] = {}
+        self._ends = Ends(bench.store)
         self._is_over = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="jobs", daemon=True)
         self._watcher.start()
@@ -132,7 +133,7 @@ class ElsewhereExecutor:
                     self._end(
                         run_id, Status.interrupted, "The workbench that ran it was closed.", "WorkbenchClosed"
                     )
-        self._write_ends()
+        self._ends.write()
 
     def _watch(self) -> None:
         while not self._is_over.wait(LOOK_S):
@@ -142,7 +143,7 @@ class ElsewhereExecutor:
                 log.exception("The jobs could not be looked after")
 
     def _look(self) -> None:
-        self._write_ends()
+        self._ends.write()
         with self._lock:
             jobs = dict(self._jobs)
         for run_id, job in jobs.items():
@@ -191,19 +192,8 @@ class ElsewhereExecutor:
             return None
 
     def _end(self, run_id: str, status: Status, error: str, kind: str) -> None:
-        self._unwritten[run_id] = (status, error, kind)
-        self._write_ends()
-
-    def _write_ends(self) -> None:
-        """Write down the ends of runs that nobody else can, and keep those that the store does not take yet."""
-        for run_id, (status, error, kind) in list(self._unwritten.items()):
-            try:
-                self._bench.store.finish_run(run_id, status, error, kind)
-            except RunNotFound:
-                pass
-            except StorageError:
-                continue
-            self._unwritten.pop(run_id, None)
+        self._ends.add(run_id, status, error, kind)
+        self._ends.write()
 
 
 def needs_shared_records(settings: Settings, where: str) -> None:

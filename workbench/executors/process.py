@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 from engines.devices import cpu_count
-from storage import RunNotFound, Status, StorageError
+from storage import Status, StorageError
 from workbench import environment
 from workbench.errors import WorkbenchError
 from workbench.execution import Bench, remove_folder
+from workbench.executors.ends import Ends
 from workbench.executors.handle import WorkerHandle, worker_environment
 
 FAILED_STARTS = 3
@@ -40,14 +41,14 @@ class ProcessExecutor:
         self._workers: dict[int, WorkerHandle] = {}
         self._failed_starts = 0
         self._attempts: dict[str, int] = {}
-        self._unwritten: dict[str, tuple[Status, str, str]] = {}
+        self._ends = Ends(bench.store)
         self._is_closing = False
 
     def prepare(self, waiting: int) -> None:
         """Start workers for `waiting` further runs, at least one, as far as there are slots.
 
         Raises WorkersBroken, and then starts afresh, where runs wait and workers die at their start."""
-        self._write_ends()
+        self._ends.write()
         with self._lock:
             if self._is_closing:
                 return
@@ -112,7 +113,7 @@ class ProcessExecutor:
             if not worker.join(min(SHUTDOWN_S, self._bench.settings.grace_s)):
                 worker.kill()
                 worker.join(SHUTDOWN_S)
-        self._write_ends()
+        self._ends.write()
 
     def _start(self, slot: int) -> WorkerHandle:
         threads = max(1, cpu_count() // self.slots)
@@ -126,7 +127,7 @@ class ProcessExecutor:
                 worker.is_ready = True
                 self._failed_starts = 0
             if "trouble" in message:
-                self._unwritten[worker.run_id] = (Status.failed, message["error"], message["kind"])
+                self._ends.add(worker.run_id, Status.failed, message["error"], message["kind"])
             if "over" in message or "trouble" in message:
                 self._attempts.pop(worker.run_id, None)
                 worker.run_id = ""
@@ -158,8 +159,8 @@ class ProcessExecutor:
             end = Status.interrupted, f"The worker {worker.end}.", "WorkerDied"
         if attempts < 2 and not worker.stop_asked and self._is_queued(run_id):
             return
-        self._unwritten[run_id] = end
-        self._write_ends()
+        self._ends.add(run_id, *end)
+        self._ends.write()
         for folder in (self._bench.settings.home / "scratch").glob(f"{run_id}-*"):
             remove_folder(folder)
 
@@ -168,17 +169,6 @@ class ProcessExecutor:
             return self._bench.store.run(run_id).status is Status.queued
         except StorageError:
             return False  # then its end is kept, and written once the store answers again
-
-    def _write_ends(self) -> None:
-        """Write down the ends of runs that nobody else can, and keep those that the store does not take yet."""
-        for run_id, (status, error, kind) in list(self._unwritten.items()):
-            try:
-                self._bench.store.finish_run(run_id, status, error, kind)
-            except RunNotFound:
-                pass  # deleted meanwhile: there is nothing to write to
-            except StorageError:
-                continue
-            self._unwritten.pop(run_id, None)
 
 
 def _slots_without_gpus(device: str) -> int:

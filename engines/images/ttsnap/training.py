@@ -36,66 +36,101 @@ class Trajectories:
     features: Features
 
 
+class _Work:
+    """Counts the work for the progress bar, a call of a batch as one."""
+
+    def __init__(self, total: float) -> None:
+        self.total, self.done = total, 0.0
+
+    def tick(self, note: str, units: float = 1.0) -> Progress:
+        """So much more is done."""
+        self.done = min(self.done + units, self.total)
+        return Progress(self.done, self.total, note)
+
+
 def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
     """Everything of the experiment."""
     taught, held = split(context.seed, params.train_prompts, params.held_prompts)
     levels = params.train_levels
     updates = params.train_prompts * params.train_seeds * params.epochs // params.batch
     draws = len(taught) + len(held)
-    work = float(draws * (params.steps + levels + 1) + levels * updates * 2)
-    done = 0.0
-
-    def tick(note: str) -> Progress:
-        nonlocal done
-        done = min(done + 1, work)
-        return Progress(done, work, note)
-
-    yield Progress(0, work, "loading the models")
+    work = _Work(float(draws * (params.steps + levels + 1) + levels * updates * 2))
+    yield work.tick("loading the models", 0)
     models = open_models(params, context, aware=False)
-    name = params.rewards[0]
-    reward = models.rewards[name]
-    train = yield from _draw(models, taught, params.train_seeds, context.seed, levels, tick, "training")
-    test = yield from _draw(models, held, HELD_SEEDS, context.seed, levels, tick, "held-out")
+    train = yield from _draw(models, taught, params.train_seeds, context.seed, levels, work.tick, "training")
+    test = yield from _draw(models, held, HELD_SEEDS, context.seed, levels, work.tick, "held-out")
     yield Text(
         "trajectories",
         f"{len(taught)} training prompts x {params.train_seeds} seeds, {len(held)} held-out prompts x {HELD_SEEDS} seeds; "
         f"label: {models.names[0]} of the finished picture.",
     )
-    pupil = NoiseAware(reward, levels, "levels" if params.form == "heads" else params.form)
+    pupil = NoiseAware(
+        models.rewards[params.rewards[0]], levels, "levels" if params.form == "heads" else params.form
+    )
     plain = [_aligned(pupil, test, level) for level in range(levels)]
     for level, value in enumerate(plain):
         yield Scalar(PLAIN, "Spearman", level, value)
-    order = _order(params, context.seed)
-    count = 0
-    current = list(plain)
+    yield from _lessons(params, context.seed, pupil, train, test, plain, updates, work)
+    yield from _results(params, context, models, pupil, test, plain)
+    yield Progress(work.total, work.total, "done")
+
+
+def _lessons(
+    params: TTSnapParams,
+    seed: int,
+    pupil: NoiseAware,
+    train: Trajectories,
+    test: Trajectories,
+    plain: list[float],
+    updates: int,
+    work: _Work,
+) -> Iterator[Event]:
+    """Level after level in the order of the curriculum, with the alignment of each when it is learnt."""
+    heads = params.form == "heads"
+    order = _order(params, seed)
+    count, current = 0, list(plain)
     for place, level in enumerate(order):
-        generator = numpy_generator(context.seed, "batches", level)
+        generator = numpy_generator(seed, "batches", level)
         losses = []
-        how = _head if params.form == "heads" else _level
+        how = _head if heads else _level
         for info in how(params, pupil, train, level, order[:place], updates, generator):
             count += 1
             losses.append(info["loss"])
             yield Scalar(AWARE, "loss", count, info["loss"])
-            done = min(
-                done + (2 * updates if params.form == "heads" else 2) - 1, work
-            )  # an update: two calls of a batch
-            yield tick(f"level {level} of {levels - 1} .. 0")
+            # an update is two calls of a batch; a head is fitted at once
+            yield work.tick(f"level {level} of {len(order) - 1} .. 0", 2 * updates if heads else 2)
         yield Scalar(AWARE, "loss of a level", level, float(np.mean(losses[-max(1, len(losses) // 4) :])))
-        own = _aligned(pupil, test, level)
-        yield Scalar(AWARE, "alignment when learnt", level, own)
-        current[level] = own
-        axes = (Axis("scorer", (PLAIN, AWARE)), Axis("step", np.arange(levels)))
-        yield Array("alignment while learning", place, np.array([plain, current]), axes)
-    # measured anew: what one model learns later changes what it says of earlier levels
+        current[level] = _aligned(pupil, test, level)
+        yield Scalar(AWARE, "alignment when learnt", level, current[level])
+        yield _alignments(place, plain, current)
+
+
+def _alignments(place: int, plain: list[float], aware: list[float]) -> Array:
+    """Alignment by level of both scorers after so many levels."""
+    axes = (Axis("scorer", (PLAIN, AWARE)), Axis("step", np.arange(len(plain))))
+    return Array("alignment while learning", place, np.array([plain, aware]), axes)
+
+
+def _results(
+    params: TTSnapParams,
+    context: Context,
+    models: Models,
+    pupil: NoiseAware,
+    test: Trajectories,
+    plain: list[float],
+) -> Iterator[Event]:
+    """Alignment measured anew (what one model learns later changes what it says of earlier levels), weights, claim."""
+    name, levels = params.rewards[0], len(plain)
     final = [_aligned(pupil, test, level) for level in range(levels)]
-    yield Array("alignment while learning", levels, np.array([plain, final]), axes)
+    yield _alignments(levels, plain, final)
     for level, value in enumerate(final):
         yield Scalar(AWARE, "Spearman", level, value)
     rows = [[level, plain[level], final[level], final[level] - plain[level]] for level in range(levels)]
     yield Table("Alignment by level", ("step", "plain", "noise-aware", "gain"), rows)
     about = weights_file.about_of(
-        models.generator, reward, name=name, model=params.model, steps=params.steps, guidance=params.guidance
-    )
+        models.generator, models.rewards[name], name=name, model=params.model, steps=params.steps,
+        guidance=params.guidance,
+    )  # fmt: skip
     about["residual"] = [round(residual(_scored(pupil, test, at), test.final), 4) for at in range(levels)]
     path = weights_file.write(context.scratch / f"noise-aware-{name}.safetensors", pupil, about)
     yield File(
@@ -109,7 +144,6 @@ def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
         f"{about['fingerprint']}: {params.model}, {params.steps} steps, guidance {params.guidance:g}, {models.names[0]}.",
     )
     yield _claim(plain, final)
-    yield Progress(work, work, "done")
 
 
 def _claim(plain: list[float], final: list[float]) -> ClaimCheck:

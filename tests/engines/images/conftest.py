@@ -251,3 +251,22 @@ def build_clip():
 def tiny_clip():
     """Builds a new one at each call: a reward may drop its text tower."""
     return build_clip
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """Stands in for the memory measurement, whose own tests are in test_images_memory.py: `measured(bytes)` makes it
+    answer so much, and gives the list of what it is asked."""
+    from engines.images import dry_run
+    from engines.images.footprint import Footprint
+
+    def answer(total):
+        asked = []
+        monkeypatch.setattr(
+            dry_run,
+            "measure",
+            lambda *_, **options: asked.append(options) or Footprint({"network": total}, 0, 1),
+        )
+        return asked
+
+    return answer

@@ -230,7 +230,7 @@ def test_an_embedded_run_rises_and_hands_its_noise_on(tmp_path):
 
 @pytest.mark.parametrize("key", ["sd", "sdxl", "pixart", "flux"])
 def test_published_classes_are_optimised_through_the_same_code(
-    key, tiny_folders, tiny_clip, monkeypatch, tmp_path
+    key, tiny_folders, tiny_clip, monkeypatch, tmp_path, measured
 ):
     from engines.images.generators import loading as generators
     from engines.images.rewards import loading
@@ -245,7 +245,7 @@ def test_published_classes_are_optimised_through_the_same_code(
         return ClipReward(name, *tiny_clip(), is_scaled=False)
 
     monkeypatch.setattr(loading, "load_reward", reward)
-    asked = fits(monkeypatch, 10 << 20)
+    asked = measured(10 << 20)
     events = speak(
         tmp_path, model=str(tiny_folders[key]), prompt="a red dog", iterations=3, seeds=2, at_once=1, watch=("clip",),
         weight_clip=0, checkpointing=key == "sd", steps=2 if key == "sd" else 1,
@@ -262,32 +262,20 @@ def test_published_classes_are_optimised_through_the_same_code(
     assert "checker" in accuracy.detail
 
 
-def fits(monkeypatch, total):
-    """Stands in for the measurement, whose own tests are in test_images_memory.py; answers what it is asked."""
-    from engines.images import dry_run
-    from engines.images.footprint import Footprint
-
-    asked = []
-    monkeypatch.setattr(
-        dry_run, "measure", lambda *_, **options: asked.append(options) or Footprint({"network": total}, 0, 1)
-    )
-    return asked
-
-
-def test_what_does_not_fit_is_refused_before_it_is_loaded(monkeypatch, tiny_folders, tmp_path):
-    fits(monkeypatch, 1 << 50)
+def test_what_does_not_fit_is_refused_before_it_is_loaded(monkeypatch, tiny_folders, tmp_path, measured):
+    measured(1 << 50)
     with pytest.raises(Refusal, match=r"model needs about .* Choose fewer pictures at once or"):
         speak(tmp_path, model=str(tiny_folders["sd"]), prompt="a red dog")
 
 
-def test_the_widest_batch_is_measured_and_what_cannot_be_measured_is_said(monkeypatch):
+def test_the_widest_batch_is_measured_and_what_cannot_be_measured_is_said(monkeypatch, measured):
     from engines.images import dry_run
     from engines.images.reno.objective import plan_memory
 
     full = RenoParams(
         model="sd-turbo", prompt="a red dog", seeds=3, compare=("ablations", "halving"), halvings=2
     )
-    asked = fits(monkeypatch, 1)
+    asked = measured(1)
     plan_memory(full, 3, "cpu")
     plan_memory(full.model_copy(update={"compare": ("halving",)}), 3, "cpu")
     plan_memory(full.model_copy(update={"compare": ()}), 3, "cpu")
@@ -301,7 +289,7 @@ def test_the_widest_batch_is_measured_and_what_cannot_be_measured_is_said(monkey
     assert plan_memory(full, 3, "cpu") == "The memory of it could not be computed."
 
 
-def test_a_reward_that_cannot_be_had_says_so(monkeypatch, tiny_folders, tmp_path):
+def test_a_reward_that_cannot_be_had_says_so(monkeypatch, tiny_folders, tmp_path, measured):
     from engines.images.rewards import loading
     from engines.images.rewards.base import RewardMissing
 
@@ -309,7 +297,7 @@ def test_a_reward_that_cannot_be_had_says_so(monkeypatch, tiny_folders, tmp_path
         raise RewardMissing(f'The reward "{name}" could not be loaded (no network).')
 
     monkeypatch.setattr(loading, "load_reward", missing)
-    fits(monkeypatch, 1)
+    measured(1)
     with pytest.raises(Refusal, match=r"hpsv2\.1.*weight to 0"):
         speak(tmp_path, model=str(tiny_folders["sd"]), prompt="a red dog")
 

@@ -8,8 +8,6 @@ import pytest
 
 from engines.contract import Context, Refusal
 from engines.events import Picture, Text
-from engines.images import dry_run
-from engines.images.footprint import Footprint
 from engines.images.generators import loading as generators
 from engines.images.rewards import loading
 from engines.images.rewards.clip import ClipReward
@@ -20,28 +18,21 @@ FULL = {"steps": 4, "budget": 20, "prune_steps": (1,), "keep": (0.5,), "rewards"
         "bench_prompts": 0, "prompt": "a red dog"}  # fmt: skip
 
 
-def measured(monkeypatch, total):
-    """Stands in for the measurement, whose own tests are in test_images_memory.py; notes what it is asked."""
-    asked = []
-    monkeypatch.setattr(
-        dry_run, "measure", lambda *_, **options: asked.append(options) or Footprint({"network": total}, 0, 1)
-    )
-    return asked
-
-
-def test_what_does_not_fit_is_refused_before_it_is_loaded(monkeypatch, tiny_folders, tmp_path):
-    measured(monkeypatch, 1 << 50)
+def test_what_does_not_fit_is_refused_before_it_is_loaded(measured, tiny_folders, tmp_path):
+    measured(1 << 50)
     params = validate(ENGINE.params, {**FULL, "model": str(tiny_folders["sd"])})
     with pytest.raises(Refusal, match=r"model needs about .* or a smaller model"):
         list(ENGINE.run(params, Context("cpu", 0, tmp_path)))
 
 
-def test_the_figure_is_told_and_asked_for_all_seeds_at_once(monkeypatch, tiny_folders, tmp_path, tiny_clip):
+def test_the_figure_is_told_and_asked_for_all_seeds_at_once(
+    monkeypatch, tiny_folders, tmp_path, tiny_clip, measured
+):
     monkeypatch.setattr(generators, "load_generator", partial(generators.load_generator, size=16))
     monkeypatch.setattr(
         loading, "load_reward", lambda name, **_: ClipReward(name, *tiny_clip(), is_scaled=False)
     )
-    asked = measured(monkeypatch, 10 << 20)
+    asked = measured(10 << 20)
     params = validate(ENGINE.params, {**FULL, "model": str(tiny_folders["sd"])})
     events = list(ENGINE.run(params, Context("cpu", 0, tmp_path)))
     assert any(isinstance(e, Text) and e.name == "memory" and "10 MB" in e.value for e in events)
