@@ -297,7 +297,7 @@ def check(params: LokuParams, inputs: Mapping[str, Path]) -> None:
 
 PRESETS = {
     "smoke": Preset(
-        "Smoke", "Everything once, in a second or two.",
+        "Smoke", "Everything once, on a few questions.",
         {"losses": ("ihl", "ga", "graddiff"), "epochs": 1, "batch": 50, "rank": 4, "evaluated": 4, "checks": 1, "relearn_steps": 1,
          "cache": False},
     ),

@@ -33,7 +33,9 @@ ROLES: dict[str, Role] = {
     BEFORE: "reference", TWIN: "reference", "IHL": "ablation", "IHL + PiSSA": "ablation", "IHL, all weights": "ablation",
 }  # fmt: skip
 EPOCH, STEP = Axis("epoch"), Axis("step", integer=True)
-KNOWN = Axis("accuracy on what is forgotten", low=0, high=1, reverse=True)
+KNOWN = Axis(
+    "accuracy on what is forgotten", low=-0.03, high=1.03, reverse=True
+)  # room for the markers at 0 and 1
 UTILITY = Axis("model utility", low=0)
 _MODELS = (BEFORE, TWIN)
 
