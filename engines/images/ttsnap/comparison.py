@@ -94,7 +94,7 @@ def on_prompt(
         spent = c.prices.spent(c.schedule.survivors(count), c.schedule)
         reward = [float(v) for v in done.reward[:, 0, 0]]
         right, soft = float(own.right[winner]), float(own.soft[winner])
-        rows.append([c.name, count, spent, winner, *reward, *map(float, own.watched[:, winner]), right, soft])
+        rows.append([c.name, count, spent, winner, *reward, *own.watched(winner), right, soft])
         yield Scalar(c.name, "final reward", params.budget, reward[0])
         verdict = "" if np.isnan(right) else ", right" if right else ", wrong"
         words = f"{c.name}: seed {winner}, {models.names[0]} {reward[0]:.2f}{verdict}"

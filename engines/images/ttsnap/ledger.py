@@ -22,8 +22,8 @@ BOARD = 64
 
 
 class Ledger:
-    """Tables of one prompt for `number` seeds: `scores[scorer]` [R, N, L], `final` [R, N], `watched` [J, N], `right` and
-    `soft` [N] of the exact checker, `pictures` uint8 [N, H, W, 3] of the finished ones. NaN where not known yet."""
+    """Tables of one prompt for `number` seeds: `scores[scorer]` [R, N, L], `final` [R, N], `right` and `soft` [N] of the
+    exact checker, `pictures` uint8 [N, H, W, 3] of the finished ones. NaN where not known yet."""
 
     def __init__(self, models: Models, prompt: str, number: int, levels: Sequence[int], total: int) -> None:
         self.models, self.prompt, self.number = models, prompt, number
@@ -33,7 +33,6 @@ class Ledger:
         scorers = (PLAIN, AWARE) if models.aware else (PLAIN,)
         self.scores = {s: np.full((rewards, number, len(self.levels)), np.nan) for s in scorers}
         self.final = np.full((rewards, number), np.nan)
-        self.watched = np.full((len(models.judges), number), np.nan)
         self.right, self.soft = np.full(number, np.nan), np.full(number, np.nan)
         self.pictures: dict[int, NDArray[np.uint8]] = {}
 
@@ -43,7 +42,7 @@ class Ledger:
         if step == self.total - 1:
             self._finish(pictures, seeds, plain)
             return plain
-        aware = self.models.by_aware(pictures, self.features, step) if self.models.aware else plain
+        aware = self.models.by_aware(pictures, self.features, step, plain)
         if step in self.levels:
             at = self.levels.index(step)
             self.scores[PLAIN][:, seeds, at] = plain
@@ -53,10 +52,14 @@ class Ledger:
 
     def _finish(self, pictures: torch.Tensor, seeds: NDArray[np.int64], plain: Floats) -> None:
         self.final[:, seeds] = plain
-        self.watched[:, seeds] = self.models.watched(pictures, self.features)
         self.right[seeds], self.soft[seeds] = self.models.strict(pictures, self.prompt)
         for seed, pixels in zip(seeds, small(pictures), strict=True):
             self.pictures[int(seed)] = pixels
+
+    def watched(self, seed: int) -> list[float]:
+        """What the judges, which nobody searched with, say of a finished picture."""
+        pixels = torch.from_numpy(self.pictures[seed]).permute(2, 0, 1)[None].float() / 255
+        return [float(v) for v in self.models.watched(pixels, self.features)[:, 0]]
 
     def follow(
         self, sampling: Sampling, seeds: NDArray[np.int64], tick: Tick

@@ -83,9 +83,16 @@ class Models:
         return self._stack(pictures, features, self.rewards, None)
 
     @torch.no_grad()
-    def by_aware(self, pictures: torch.Tensor, features: Mapping[str, Features], step: int) -> Floats:
-        """Scores [R, N] by the noise-aware rewards at a step; the plain ones where there are none."""
-        return self._stack(pictures, features, self.aware or self.rewards, step)
+    def by_aware(
+        self, pictures: torch.Tensor, features: Mapping[str, Features], step: int, plain: Floats
+    ) -> Floats:
+        """Scores [R, N] by the noise-aware rewards at a step; `plain` [R, N], which are known already, where there are
+        none and at steps that keep the plain reward."""
+        scores = plain.copy()
+        taught = {name: pupil for name, pupil in self.aware.items() if step < pupil.levels}
+        rows = [list(self.rewards).index(name) for name in taught]
+        scores[rows] = self._stack(pictures, features, taught, step)
+        return scores
 
     @torch.no_grad()
     def watched(self, pictures: torch.Tensor, features: Mapping[str, Features]) -> Floats:

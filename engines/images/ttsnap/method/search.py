@@ -20,8 +20,8 @@ from engines.images.generators.base import Conditioning, Generator, Sampling
 from engines.images.ttsnap.method.ranking import Combine, best, can_still_win, combined
 from engines.images.ttsnap.method.schedule import Schedule
 
-DECODE_AT_ONCE = 4
-"""Pictures a decoder call: on a CPU four stay in the cache, which is twice as fast as all at once."""
+DECODE_AT_ONCE = 8
+"""Pictures a decoder call: on a CPU eight stay in the cache, which takes a quarter less time than all at once."""
 
 Judge = Callable[[torch.Tensor, NDArray[np.int64], int], NDArray[np.float64]]
 """`judge(pictures [N, 3, H, W], seeds [N], step)`: scores [R, N] of the estimates of a step by the rewards in use."""
