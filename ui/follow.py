@@ -54,22 +54,29 @@ class Follower:
         """The same, made now; of readers who ask for it at once one makes it, and the others wait for that."""
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
-        with making:
-            if found := self.known(key):
-                return found
-            answer = self._page.tick([asked], viewer)
-            body = b",".join(
-                json.dumps(message, separators=(",", ":")).encode() for message in answer.messages
-            )
-            goes_on = bool(answer.timer)
+        try:
+            with making:
+                return self.known(key) or self._make(key, asked, viewer)
+        finally:
+            # Whoever came late found the answer made, and had put a lock of its own here: it goes all the same.
             with self._lock:
-                # How a run ended names what else its reader has, so that is each reader's own.
-                if goes_on or not key[3]:
-                    self._made[key] = time.monotonic(), body, goes_on
-                while len(self._made) > KEPT:
-                    self._made.popitem(last=False)
-                self._making.pop(key, None)
-            return body, goes_on
+                if self._making.get(key) is making:
+                    del self._making[key]
+
+    def _make(self, key: Key, asked: Any, viewer: str) -> tuple[bytes, bool]:
+        answer = self._page.tick([asked], viewer)
+        body = b",".join(json.dumps(message, separators=(",", ":")).encode() for message in answer.messages)
+        goes_on = bool(answer.timer)
+        with self._lock:
+            now = time.monotonic()
+            # How a run ended names what else its reader has, so that is each reader's own.
+            if goes_on or not key[3]:
+                self._made[key] = now, body, goes_on
+                self._made.move_to_end(key)
+            # A whole run may be a megabyte: what is too old to be sent again is not kept until others push it out.
+            while self._made and (len(self._made) > KEPT or now - next(iter(self._made.values()))[0] >= FRESH_S):
+                self._made.popitem(last=False)
+        return body, goes_on
 
 
 def routes(page: Page, house: House) -> list[Route]:

@@ -48,6 +48,8 @@ def test_kill_9_in_mid_run(make_workbench: Make, home: Path) -> None:
     again = follow(workbench, workbench.submit("fixture"))
     assert again.status is Status.finished
     assert again.worker != ended.worker
+    executor: Any = workbench._executor
+    assert executor._attempts == {}, "a server that outlives many workers remembers none of their runs"
 
 
 def test_a_crash_of_the_engine_itself(make_workbench: Make) -> None:

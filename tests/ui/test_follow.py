@@ -68,6 +68,31 @@ def test_many_readers_cost_one_reading(
     assert house
 
 
+def test_nothing_is_kept_of_what_was_answered(
+    workbench: Workbench, running: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the lock of a reader who came late or was answered with an error, nor an answer too old to be sent again."""
+    page = Page(workbench)
+    follower = follow.Follower(page)
+    asked = [{"engine": "fixture", "run": running, "since": since} for since in range(30)]
+    keys = [follower.key(one, "local") for one in asked]
+    for key, one in zip(keys, asked, strict=True):
+        follower.made(key, one, "local")
+        follower.made(key, one, "local")  # late: it is made already
+    assert follower._making == {}
+    monkeypatch.setattr(follow, "FRESH_S", 0.0)
+    follower.made(keys[0], asked[0], "local")
+    assert len(follower._made) <= 1
+
+    def broken(asked: Any, viewer: str) -> Any:
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(page, "tick", broken)
+    with pytest.raises(OSError, match="gone"):
+        follower.made(keys[0], asked[0], "local")
+    assert follower._making == {}
+
+
 def test_what_is_a_readers_own_is_not_passed_on(workbench: Workbench, running: str) -> None:
     """How a run ended names what else its reader has, and the owner alone is shown a traceback."""
     house = House.for_guests(workbench)

@@ -163,11 +163,11 @@ class ElsewhereExecutor:
             self._jobs.pop(run_id, None)
             was_asked = self._stops.pop(run_id, None) is not None
             attempts = self._attempts[run_id] = self._attempts.get(run_id, 0) + 1
-            if status not in (Status.queued, Status.running) or (
-                status is Status.queued and attempts < ATTEMPTS
-            ):
-                if status is not Status.queued:
-                    self._attempts.pop(run_id, None)
+            is_tried_again = status is Status.queued and attempts < ATTEMPTS
+            if not is_tried_again:
+                self._attempts.pop(run_id, None)
+            if is_tried_again or status not in (Status.queued, Status.running):
+                pass
             elif was_asked:
                 seconds = self._bench.settings.grace_s
                 reason = f"It did not stop by itself within {seconds:g} s and was killed."

@@ -159,6 +159,7 @@ class ProcessExecutor:
             end = Status.interrupted, f"The worker {worker.end}.", "WorkerDied"
         if attempts < 2 and not worker.stop_asked and self._is_queued(run_id):
             return
+        self._attempts.pop(run_id, None)
         self._ends.add(run_id, *end)
         self._ends.write()
         for folder in (self._bench.settings.home / "scratch").glob(f"{run_id}-*"):
