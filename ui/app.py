@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
+from gradio.utils import LRUCache
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
@@ -27,6 +28,9 @@ MAX_WAITING = 200
 MAX_SESSIONS = 256
 """Gradio copies its page for each session, 110 kB, and every call by a program is one that nobody closes. We keep nothing in
 them, so the oldest may go early (Gradio itself keeps 10,000: a gigabyte)."""
+MAX_CALLS = 2000
+"""Gradio keeps for each call of a program, for ever, that nothing of it is left to send, half a kilobyte; it holds as many
+answers that nobody fetched, so the older may go."""
 SUN = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.2" stroke-width="1.4"/><path d="M8 2.8a5.2 5.2 0 0 1 0 10.4z"/></svg>'
 
 
@@ -93,7 +97,9 @@ def launch(
     house = house or House.own(workbench)
     # After every call Gradio draws up statistics of the last thousands with pandas, which nobody reads here.
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000000000")
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
     blocks.queue(default_concurrency_limit=8, max_size=MAX_WAITING, api_open=False)
+    blocks._queue.pending_event_ids_session = LRUCache(MAX_CALLS)
     return blocks.launch(
         server_name=host,
         server_port=port,
