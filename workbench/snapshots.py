@@ -55,6 +55,7 @@ class Snapshots:
                 copy = Path(room) / "copy.sqlite"
                 _copy_database(path, copy)
                 digest = _hash(copy)
+                self._fs.makedirs(self._root, exist_ok=True)
                 # Artifacts first: a database must never arrive before what it refers to.
                 self._put_artifacts(store, copy)
                 place = f"{self._root}/databases/{digest}.sqlite"
@@ -129,7 +130,6 @@ class Snapshots:
 
     def _write_latest(self, digest: str) -> None:
         body = json.dumps({"format": FORMAT, "database": digest, "taken_at": time.time()})
-        self._fs.makedirs(self._root, exist_ok=True)
         self._fs.pipe_file(f"{self._root}/latest.json", body.encode())
 
     def _remove_old(self, newest: str) -> None:

@@ -22,11 +22,17 @@ def place(tmp_path: Path) -> Path:
     return tmp_path / "bucket"
 
 
-def test_what_was_recorded_comes_back(workbench: Workbench, place: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_what_was_recorded_comes_back(
+    kind: str, workbench: Workbench, place: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     upload = workbench.ingest(b"a file", "a.csv")
     run = workbench.submit("fixture", {"photo": upload}, preset="smoke", note="kept")
-    snapshots = Snapshots(f"file://{place}")
-    snapshots.take(workbench.store)
+    snapshots = Snapshots(f"file://{place}" if kind == "folder" else request.getfixturevalue("s3"))
+    for note in ("first", "second", "third", "fourth", "kept"):
+        workbench.note(run.id, note)
+        snapshots.take(workbench.store)
+    assert len(snapshots._fs.ls(f"{snapshots._root}/databases")) == KEPT
     other = Settings.at(tmp_path / "other", executor="inline")
     assert snapshots.restore(other)
     with Workbench.open(other, workbench.catalog) as again:
