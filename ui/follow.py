@@ -74,7 +74,9 @@ class Follower:
                 self._made[key] = now, body, goes_on
                 self._made.move_to_end(key)
             # A whole run may be a megabyte: what is too old to be sent again is not kept until others push it out.
-            while self._made and (len(self._made) > KEPT or now - next(iter(self._made.values()))[0] >= FRESH_S):
+            while self._made and (
+                len(self._made) > KEPT or now - next(iter(self._made.values()))[0] >= FRESH_S
+            ):
                 self._made.popitem(last=False)
         return body, goes_on
 

@@ -190,7 +190,9 @@ def conjugate_gradients(
         last = step + 1 == steps
         curvature = float(normal_product(A, L, K, p, h, not last))
         curvature += float(add_ridge(h, ridge, p, K))
-        if not curvature > 0.0 or not zeta > 0.0:
+        # Columns of A have norms up to 1: a direction that the entries see only through rounding is not followed, which in
+        # single precision would lead out of the numbers.
+        if not curvature > rounding * rounding * zeta or not zeta > 0.0:
             return step, gained
         alpha = zeta / curvature
         add_scaled(x, alpha, p, K)
@@ -331,14 +333,16 @@ def solve_factored(U: Any, k: int, K: int, z: Any, x: Any) -> None:
 @kernel
 def factor_normal(A: Any, L: int, k: int, K: int, ridge: Any, H: Any) -> bool:
     """H = Cholesky factor of A^T A + D. A singular matrix gets the ridge 1e-8 trace/k (1e-4 in single precision)
-    on top, and the answer is then False: the row's entries do not determine its k unknowns."""
+    on top, and the answer is then False: the row's entries do not determine its k unknowns. The same where A is nothing
+    but rounding; the ridge is then that of rounding."""
     gram(A, L, K, H)
     trace = 0.0
     for j in range(k):
         H[j * K + j] += ridge[j]
         trace += H[j * K + j]
-    tiny = trace / k * (1e-8 if H.itemsize == 8 else 1e-4)
-    enough = k <= L or ridge[0] > 0.0
+    nothing = 1e-28 if H.itemsize == 8 else 1e-12
+    tiny = max(trace / k * (1e-8 if H.itemsize == 8 else 1e-4), nothing)
+    enough = (k <= L or ridge[0] > 0.0) and trace > nothing
     if enough and cholesky(H, k, K):
         return True
     gram(A, L, K, H)

@@ -166,7 +166,8 @@ def _best_along(A: Any, L: int, K: int, ridge: Any, descent: Any, x: Any, h: Any
     still lowers it (see `pace`)."""
     curvature = normal_product(A, L, K, x, h, False) + add_ridge(h, ridge, x, K)
     slope = dot(descent, x, K)
-    if not curvature > 0.0:
+    nothing = 1e-28 if x.itemsize == 8 else 1e-12  # as in `factor_normal`: x is seen through rounding only
+    if not curvature > nothing * dot(x, x, K):
         return 0.0, 0.0
     return slope / curvature, slope * slope / curvature
 

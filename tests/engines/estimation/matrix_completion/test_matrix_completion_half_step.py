@@ -94,6 +94,25 @@ def test_few_entries_are_solved_without_a_crash(solver: str, team: RowTeam) -> N
     assert (said.undetermined > 0) == (solver == "exact")
 
 
+@pytest.mark.parametrize("size", [5e-22, 1e-160, 0.0])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("solver", ["cg-shared", "sketch-per-row", "exact"])
+def test_a_row_that_meets_only_rounding_stays_a_number(
+    solver: str, dtype: type, size: float, team: RowTeam
+) -> None:
+    """A row with one entry, where a start that does not reach that part of the matrix has left a factor of 5e-22."""
+    obs = Observations.from_entries(
+        np.array([0, 1, 1, 2, 2]), np.array([0, 1, 2, 1, 2]), np.array([1e-3, 1.0, 2.0, 2.0, 4.0]), (3, 3), dtype=dtype
+    )  # fmt: skip
+    Q = padded(np.array([[size], [1.0], [2.0]]) / np.sqrt(5.0), dtype)
+    G = padded(np.full((3, 1), 1e-24), dtype)
+    options = Options(1, solver=solver)
+    half_step(obs.by_row, Q, G, np.ones(1), 1.0, 0, State(G, Q, np.ones(1), 1), options, team)
+    assert np.all(np.isfinite(G))
+    assert abs(G[0, 0]) < 1e4
+    np.testing.assert_allclose(G[1:, 0], np.sqrt(5.0) * np.array([1.0, 2.0]), rtol=1e-5)
+
+
 def test_single_precision_correction_serves_a_double_precision_answer(team: RowTeam, problem) -> None:
     """Inner steps in float32 and residuals in float64 still converge to double precision."""
     options = Options(3, inner_precision="float32")
