@@ -20,6 +20,7 @@ from ui.address import Target
 from ui.guard import Guard
 from ui.page import Answer, Page, numbered
 from ui.visitors import House, VisitorCookie
+from workbench import heap
 from workbench.demo_limits import DemoLimits
 from workbench.runs import Workbench
 
@@ -28,9 +29,9 @@ MAX_WAITING = 200
 MAX_SESSIONS = 256
 """Gradio copies its page for each session, 110 kB, and every call by a program is one that nobody closes. We keep nothing in
 them, so the oldest may go early (Gradio itself keeps 10,000: a gigabyte)."""
-MAX_CALLS = 2000
-"""Gradio keeps for each call of a program, for ever, that nothing of it is left to send, half a kilobyte; it holds as many
-answers that nobody fetched, so the older may go."""
+MAX_CALLS = 1000
+"""Gradio remembers each call of a program: for ever that nothing of it is left to send, half a kilobyte, and for the next 2,000
+calls where its answer was, four. More than wait at a time are not needed, but for answers that nobody fetched yet."""
 SUN = '<svg viewBox="0 0 16 16" aria-hidden="true"><circle cx="8" cy="8" r="5.2" stroke-width="1.4"/><path d="M8 2.8a5.2 5.2 0 0 1 0 10.4z"/></svg>'
 
 
@@ -65,6 +66,7 @@ def serve(
 
     With `port` None the first free one from 7860 on is taken; `share` opens Gradio's tunnel. With `limits` the page
     is a demo for guests; with `mcp` the public endpoints are tools of an MCP server too."""
+    heap.give_back()
     house = House.own(workbench) if limits is None else House.for_guests(workbench, limits)
     blocks = build(workbench, house)
     workbench.look_around()
@@ -100,6 +102,7 @@ def launch(
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
     blocks.queue(default_concurrency_limit=8, max_size=MAX_WAITING, api_open=False)
     blocks._queue.pending_event_ids_session = LRUCache(MAX_CALLS)
+    blocks._queue.pending_messages_per_session = LRUCache(MAX_CALLS)
     return blocks.launch(
         server_name=host,
         server_port=port,
