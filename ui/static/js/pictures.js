@@ -75,6 +75,9 @@
       const shots = group.node.querySelector(".wb-shots");
       if (items.length < 4) shots.dataset.few = items.length;
       else delete shots.dataset.few;
+      /* room for small pictures at twice their size, also where several stand side by side in one */
+      const wide = Math.max(...items.map((item) => item.frames[0].width));
+      if (wide <= SMALL) shots.style.setProperty("--wb-shot", `${Math.min(420, Math.max(220, 2 * wide + 2))}px`);
       items.forEach((item, place) => this.shot(group, shots, item, step, place));
     }
 
