@@ -101,13 +101,16 @@
       shot.frame = frame;
       shot.item = item;
       shot.node.dataset.role = item.role || "";
-      const words = [item.title, frame.caption].filter(Boolean).join(": ");
+      /* a caption that begins with the title, which stands above it, need not say it again */
+      const again = `${item.title}: `.toLowerCase();
+      shot.caption = frame.caption.toLowerCase().startsWith(again) ? frame.caption.slice(again.length) : frame.caption;
+      const words = [item.title, shot.caption].filter(Boolean).join(": ");
       shot.image.alt = words || item.name;
       shot.canvas.setAttribute("aria-label", `Enlarge: ${words || item.name}`);
       shot.image.classList.toggle("wb-pixels", item.pixelated || Math.max(frame.width, frame.height) <= SMALL);
       shot.canvas.style.aspectRatio = `${frame.width} / ${frame.height}`;
       shot.node.querySelector("figcaption b").textContent = item.title;
-      shot.node.querySelector("figcaption span").textContent = frame.caption;
+      shot.node.querySelector("figcaption span").textContent = shot.caption;
     }
 
     /* Other pictures of the same size, for the cut. */
