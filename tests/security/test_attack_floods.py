@@ -58,7 +58,8 @@ def test_requests_beyond_the_servers_queue_are_refused(demo: Any, guest: Callabl
         with ThreadPoolExecutor(16) as pool:
             codes = Counter(pool.map(call, range(2 * app.MAX_WAITING)))
         assert set(codes) == {200, 503}
-        assert app.MAX_WAITING <= codes[200] < app.MAX_WAITING + 20, "those that wait, and a few at work"
+        # Besides those that wait eight are at work, and sixteen may find the same last place free.
+        assert app.MAX_WAITING <= codes[200] <= app.MAX_WAITING + 8 + 16
         assert "home" in other.page("act", {"do": "home", "id": 1})
         holder.execute("ROLLBACK")
     deadline = time.monotonic() + 60
