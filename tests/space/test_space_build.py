@@ -18,9 +18,12 @@ import httpx
 import pytest
 
 from storage import Status
-from workbench import space
+from ui.space import bring_showcase
+from workbench import space, sweeps
 from workbench.errors import FileTrouble, UsageError
 from workbench.runs import Workbench
+from workbench.settings import Settings
+from workbench.sweep_axes import Axis
 
 TESTS = Path(__file__).parents[1]
 
@@ -263,3 +266,16 @@ def test_the_command_line_builds_and_pushes(
     code, out, _ = run_cli("space", "push", "me/papers", "--folder", str(tmp_path / "made"), "--json")
     assert (code, '"url": "me/papers"' in out) == (0, True)
     assert run_cli("space", "push", "me/papers", "--folder", str(tmp_path))[0] == 2
+
+
+def test_a_sweep_is_shown_with_its_cells(workbench: Workbench, tmp_path: Path) -> None:
+    plan = sweeps.Plan("fixture", (Axis("steps", (2, 3)),), (0,), "smoke")
+    made = sweeps.create(workbench, plan)
+    for run_id in made.run_ids:
+        workbench.run_inline(run_id)
+    assert space.build(workbench, tmp_path / "space", runs=[made.run.id]) == [made.run.id]
+    with Workbench.open(Settings.at(tmp_path / "there", executor="inline"), workbench.catalog) as there:
+        brought = bring_showcase(there, tmp_path / "space" / "showcase")
+        assert set(brought) == {made.run.id, *made.run_ids}
+        assert sweeps.read(there, made.run.id).run_ids == made.run_ids
+        assert all("published" in there.run(run_id).tags for run_id in brought)

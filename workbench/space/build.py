@@ -22,6 +22,7 @@ from workbench.access import OWNER, PUBLISHED
 from workbench.errors import FileTrouble, UsageError, storage_seam
 from workbench.recorder import TRACEBACK
 from workbench.runs import Workbench
+from workbench.sweeps import members
 
 DISTRIBUTION = "paper-workbench"
 MARKER = ".paper-workbench-space"
@@ -128,7 +129,8 @@ def _showcase(workbench: Workbench, folder: Path, wanted: Sequence[str]) -> list
         if not run.status.is_over:
             raise UsageError(f"Run {run_id} is still {run.status}; a showcase holds runs that are over.")
         with storage_seam():
-            export_bundle(workbench.store, [run_id], folder / f"{run_id}.zip", without_texts=(TRACEBACK,))
+            held = members(workbench, [run_id])  # a sweep is nothing without its cells
+            export_bundle(workbench.store, held, folder / f"{run_id}.zip", without_texts=(TRACEBACK,))
     return ids or fresh
 
 
