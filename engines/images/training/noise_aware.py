@@ -1,384 +1,226 @@
 """Stage 12: noise-aware copies of R1 and R2 for the estimates of F at 20 steps (ttsnap.md 6.1).
 
-    python -m engines.images.training.noise_aware trajectories    # F's estimates of every level, scored at the end
-    python -m engines.images.training.noise_aware train --reward r2 --form conditioned
+    python -m engines.images.training.noise_aware train --reward r2 --minutes 40    # then r1
     python -m engines.images.training.noise_aware evaluate
     python -m engines.images.training.noise_aware export
 
-Every command goes on where it was stopped: trajectories chunk by chunk, training level by level. The prompts of the
-evaluation are never trained on."""
+One network a reward learns all steps at once from the trajectories that `trajectories` drew; it goes on where it was stopped.
+Everything that had to be chosen was chosen on the tuning prompts; the held ones are only measured."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from engines.devices import numpy_generator, torch_generator
+from engines.devices import numpy_generator
 from engines.images.choices import F, open_generator
 from engines.images.embedded import GUIDANCE, STEPS
-from engines.images.rewards.base import Reward
+from engines.images.rewards.base import Features, Reward
 from engines.images.rewards.loading import load_reward
-from engines.images.training.loop import load, save
+from engines.images.training.loop import Average, Budget, load, train
+from engines.images.training.noise_aware_card import card
+from engines.images.training.trajectories import LEVELS, REWARDS, decoded, files, read_scored
 from engines.images.ttsnap import weights_file
-from engines.images.ttsnap.method import heads
-from engines.images.ttsnap.method.metrics import mean_over_prompts, residual, spearman
-from engines.images.ttsnap.method.noise_aware import NoiseAware, curriculum, init, step
-from engines.images.ttsnap.prompts import split
+from engines.images.ttsnap.method.metrics import left_open, mean_over_prompts, residual, spearman
+from engines.images.ttsnap.method.noise_aware import NoiseAware, inside_loss
 
-LEVELS = 15
-"""Estimates after 1 .. 15 calls are learnt; later ones keep the plain reward, as in the paper."""
-CHUNK = 12
-RATE = 3e-4
-BATCH = 32
-REPLAY = 0.25
-MIXED_BATCH, MIXED_RATE = 64, 1e-4
-USED = {"r1": 6, "r2": 7}
-"""Steps that each shipped reward knows: from here on the plain reward ranks held-out pictures better."""
-REWARDS = ("r1", "r2")
+LEARNT = 13
+"""Steps 0 .. 12 are learnt together; which of them are shipped is decided on the tuning prompts."""
+RATE, LEAST, WARM, AVERAGED = 3e-4, 0.05, 20, 0.99
+SENTENCES, GROUP = 16, 8
+"""Of a batch: groups of seeds of one sentence at one step, and their size."""
+BETWEEN = 0.1
+AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """Training trajectories of all sentences: `latents` float16 [N, LEVELS, C, h, w], `labels` [N] (the plain reward of the
+    finished picture), `first` and `number` [P]: the rows of each sentence; `features` of the sentences."""
+
+    latents: torch.Tensor
+    labels: torch.Tensor
+    first: NDArray[np.int64]
+    number: NDArray[np.int64]
+    features: Features
+
+    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rows, sentences and steps int64 [SENTENCES * GROUP]; a sentence comes up as often as it has seeds."""
+        share = self.number / self.number.sum()
+        sentences = rng.choice(len(share), SENTENCES, p=share)
+        rows = [self.first[p] + rng.choice(self.number[p], GROUP, replace=False) for p in sentences]
+        steps = rng.integers(0, LEARNT, SENTENCES).repeat(GROUP)
+        taken = (np.concatenate(rows), sentences.repeat(GROUP), steps)
+        return tuple(torch.from_numpy(a) for a in taken)  # type: ignore[return-value]
 
 
 @torch.no_grad()
-def draw(prompts: list[str], seeds: int, name: str, seed: int) -> dict[str, np.ndarray]:
-    """All trajectories of some prompts: `pictures` uint8 [P, S, LEVELS + 1, 3, 64, 64] (the last is the finished
-    picture), `r1` and `r2` [P, S, LEVELS + 1] of the plain rewards."""
+def read_lessons(folder: Path, reward: Reward) -> Lessons:
+    """All training chunks that are there, labelled by a reward."""
+    latents, labels, number, prompts = [], [], [], []
+    for path, some in files(folder, "training"):
+        chunk = np.load(path)
+        seeds = chunk["final"].shape[1]
+        pictures = torch.from_numpy(chunk["final"]).flatten(0, 1)
+        told = reward.encode(some).take(torch.arange(len(some)).repeat_interleave(seeds))
+        labels.append(scored(reward, pictures, told))
+        latents.append(torch.from_numpy(chunk["latents"]).flatten(0, 1))
+        number += [seeds] * len(some)
+        prompts += some
+    counts = np.array(number)
+    first = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    return Lessons(torch.cat(latents), torch.cat(labels), first, counts, reward.encode(prompts))
+
+
+def scored(scorer: Any, pictures: torch.Tensor, features: Features, *level: int) -> torch.Tensor:
+    """Scores [N] of pictures uint8 [N, 3, H, W] by a reward, or by a pupil at a level."""
+    rows = torch.arange(len(pictures)).split(AT_ONCE)
+    parts = [scorer.score(pictures[some].float() / 255, features.take(some), *level) for some in rows]
+    return torch.cat(parts)
+
+
+def spreads(folder: Path, name: str) -> NDArray[np.float64]:
+    """What the plain score of each step leaves open of the final reward inside a prompt (standard deviation), tuning prompts:
+    errors of a step are weighed by it, or the noisy steps would drown what the clean ones know."""
+    _, data = read_scored(folder, "tuning")
+    final = data[name][..., -1]
+    return np.array([left_open(data[name][..., s], final) for s in range(LEARNT)])
+
+
+def teach(args: argparse.Namespace) -> None:
+    """Train one reward's pupil for `--minutes` CPU minutes."""
+    reward = load_reward(args.reward)
+    pupil = NoiseAware(reward, LEARNT, "conditioned")
+    lessons = read_lessons(args.folder, reward)
+    print(f"{len(lessons.labels)} trajectories of {len(lessons.number)} sentences", flush=True)
+    weights = torch.from_numpy(spreads(args.folder, args.reward) ** -2.0).float()
     generator = open_generator(F, "cpu")
-    rewards = {k: load_reward(k) for k in REWARDS}
-    conditioning = generator.encode(prompts, guided=True)
-    rows = torch.arange(len(prompts)).repeat_interleave(seeds)
-    noise = torch.randn(
-        (len(rows), *generator.noise_shape), generator=torch_generator(seed, "trajectories", name)
+
+    def step(number: int, progress: float) -> dict[str, float]:
+        rows, sentences, steps = lessons.batch(numpy_generator(args.seed, "lessons", args.reward, number))
+        with torch.no_grad():
+            pictures = decoded(generator, lessons.latents[rows, steps].float()).float() / 255
+        predicted = pupil.score(pictures, lessons.features.take(sentences), steps)
+        loss = inside_loss(predicted, lessons.labels[rows], GROUP, weights=weights[steps], between=BETWEEN)
+        loss.backward()
+        return {"loss": float(loss.detach())}
+
+    average = {"pupil": Average(pupil, AVERAGED)}
+    train(
+        Budget(f"noise-aware-{args.reward}", args.folder, args.minutes),
+        {"pupil": pupil},
+        torch.optim.AdamW(pupil.trainable(), lr=RATE, weight_decay=0.01),
+        step,
+        schedule=lambda progress, n: min(1.0, (n + 1) / WARM) * (1 - (1 - LEAST) * progress),
+        average=average,
+        clip=5.0,
+        report=lambda: {"gain": list(gains(args.folder, args.reward, average["pupil"].weights))},
+        report_minutes=10,
     )
-    state = generator.start(noise, conditioning.take(rows), steps=STEPS, guidance=GUIDANCE)
-    features = {k: r.encode(prompts).take(rows) for k, r in rewards.items()}
-    pictures: list[torch.Tensor] = []
-    scores: dict[str, list[torch.Tensor]] = {k: [] for k in REWARDS}
-    while not state.is_done:
-        state = generator.advance(state)
-        if state.index <= LEVELS or state.is_done:
-            # four at a time stay in the cache: twice as fast as all at once
-            decoded = torch.cat([generator.decode(part) for part in state.clean.split(4)])
-            shown = (decoded * 255).round()
-            for k, reward in rewards.items():
-                scores[k].append(reward.score(shown / 255, features[k]))
-            pictures.append(shown.to(torch.uint8))
-    shape = (len(prompts), seeds)
-    out = {"pictures": torch.stack(pictures, 1).numpy().reshape(*shape, LEVELS + 1, 3, 64, 64)}
-    return out | {k: torch.stack(v, 1).numpy().reshape(*shape, LEVELS + 1) for k, v in scores.items()}
 
 
-def trajectories(args: argparse.Namespace) -> None:
-    """Chunks of prompts into `trajectories/`."""
-    folder = args.folder / "trajectories"
-    folder.mkdir(parents=True, exist_ok=True)
-    taught, kept = split(args.seed, args.prompts, args.held)
-    (folder / "prompts.json").write_text(json.dumps({"training": taught, "held": kept}, indent=1))
-    for name, prompts, seeds in (("held", kept, args.held_seeds), ("training", taught, args.seeds)):
-        starts = range(0, len(prompts), CHUNK)
-        for start in reversed(starts) if args.backwards else starts:
-            path = folder / f"{name}-{start:04d}.npz"
-            if path.exists():
-                continue
-            part = draw(prompts[start : start + CHUNK], seeds, f"{name}-{start}", args.seed)
-            partial = path.with_suffix(".partial.npz")
-            np.savez(partial, **part)
-            partial.replace(path)
-            say(args.folder, stage=path.name, strict="", final_r2=round(float(part["r2"][..., -1].mean()), 3))
-
-
-def read(folder: Path, name: str) -> tuple[list[str], dict[str, np.ndarray]]:
-    """Prompts and joined arrays of the chunks of a part that are there."""
-    known = json.loads((folder / "trajectories" / "prompts.json").read_text())[name]
-    prompts, parts = [], []
-    for start in range(0, len(known), CHUNK):
-        path = folder / "trajectories" / f"{name}-{start:04d}.npz"
-        if path.exists():
-            prompts += known[start : start + CHUNK]
-            parts.append(np.load(path))
-    return prompts, {k: np.concatenate([p[k] for p in parts]) for k in ("pictures", *REWARDS)}
-
-
-def train(args: argparse.Namespace) -> None:
-    """The curriculum for one reward in one form; a checkpoint after each level."""
-    reward = load_reward(args.reward)
-    pupil = NoiseAware(reward, LEVELS, args.form)
-    path = args.folder / f"{args.reward}-{args.form}.pt"
-    finished = LEVELS
-    if path.exists():
-        stored = load(path)
-        pupil.restore(stored["tensors"])
-        finished = stored["finished"]
-        if args.form == "levels":
-            pupil.model.load_state_dict(pupil.weights[finished])
-    prompts, data = read(args.folder, "training")
-    if args.most:
-        prompts, data = prompts[: args.most], {k: v[: args.most] for k, v in data.items()}
-    features = reward.encode(prompts)
-    for level in curriculum(LEVELS):
-        if level >= finished:
-            continue
-        loss = one_level(pupil, level, data, features, args)
-        save(path, {"tensors": pupil.tensors(), "finished": level})
-        say(args.folder, stage=f"{args.reward}-{args.form}", level=level, loss=round(loss, 4))
-
-
-def one_level(
-    pupil: NoiseAware, level: int, data: dict[str, np.ndarray], features: Any, args: argparse.Namespace
-) -> float:
-    """`--epochs` passes over all trajectories at one level; in the conditioned form a quarter of each batch repeats
-    levels that were learnt before. Returns the mean loss of the last quarter."""
-    final = torch.from_numpy(data[args.reward][..., -1])
-    number, seeds = final.shape
-    rng = numpy_generator(args.seed, "batches", args.reward, args.form, level)
-    orders = [rng.permutation(number * seeds) for _ in range(args.epochs)]
-    rows = np.concatenate(orders)
-    updates = len(rows) // BATCH
-    state = init(pupil, level, updates=updates, rate=args.rate)
-    losses = []
-    for k in range(updates):
-        chosen = rows[k * BATCH : (k + 1) * BATCH]
-        at = np.full(BATCH, level)
-        if args.form == "conditioned" and level < LEVELS - 1:
-            repeated = rng.random(BATCH) < REPLAY
-            at = np.where(repeated, rng.integers(level + 1, LEVELS, BATCH), at)
-        p, s = chosen // seeds, chosen % seeds
-        pictures = torch.from_numpy(data["pictures"][p, s, at]).float() / 255
-        told = torch.from_numpy(at) if args.form == "conditioned" else None
-        state, info = step(state, pictures, features.take(torch.from_numpy(p)), final[p, s], told)
-        losses.append(info["loss"])
-    return float(np.mean(losses[-max(1, len(losses) // 4) :]))
-
-
-def train_mixed(args: argparse.Namespace) -> None:
-    """One conditioned model on estimates of all levels in random order, `--epochs` times: no level is taught after another,
-    so none is forgotten. The rate falls linearly to a twentieth."""
-    reward = load_reward(args.reward)
-    pupil = NoiseAware(reward, LEVELS, "conditioned")
-    prompts, data = read(args.folder, "training")
-    features = reward.encode(prompts)
-    final = torch.from_numpy(data[args.reward][..., -1])
-    seeds = final.shape[1]
-    rng = numpy_generator(args.seed, "mixed", args.reward)
-    rows = np.concatenate([rng.permutation(final.numel() * LEVELS) for _ in range(args.epochs)])
-    updates = len(rows) // MIXED_BATCH
-    state = init(pupil, 0, updates=updates, rate=MIXED_RATE, least=0.05)
-    losses = []
-    for k in range(updates):
-        chosen = rows[k * MIXED_BATCH : (k + 1) * MIXED_BATCH]
-        at, trajectory = chosen % LEVELS, chosen // LEVELS
-        p, s = trajectory // seeds, trajectory % seeds
-        pictures = torch.from_numpy(data["pictures"][p, s, at]).float() / 255
-        told = torch.from_numpy(at)
-        state, info = step(state, pictures, features.take(torch.from_numpy(p)), final[p, s], told)
-        losses.append(info["loss"])
-        if k % 100 == 99:
-            say(
-                args.folder,
-                stage=f"{args.reward}-mixed",
-                update=k + 1,
-                loss=round(float(np.mean(losses[-100:])), 4),
-            )
-    save(args.folder / f"{args.reward}-mixed.pt", {"tensors": pupil.tensors(), "finished": 0})
+def opened(name: str, state: dict[str, torch.Tensor]) -> NoiseAware:
+    """A pupil with the weights of a checkpoint."""
+    pupil = NoiseAware(load_reward(name), LEARNT, "conditioned")
+    pupil.load_state_dict(state)
+    return pupil
 
 
 @torch.no_grad()
-def fit_heads(args: argparse.Namespace) -> None:
-    """R2's last layers fitted to every level in closed form, from clean to noisy, into `r2-heads.pt`."""
-    reward: Any = load_reward("r2")
-    pupil = NoiseAware(reward, LEVELS, "levels")
-    prompts, data = read(args.folder, "training")
-    number, seeds = data["r2"].shape[:2]
-    features = reward.encode(prompts)
-    rows = torch.arange(number).repeat_interleave(seeds)
-    for level in curriculum(LEVELS):
-        pictures = data["pictures"][:, :, level].reshape(-1, 3, 64, 64)
-        parts = []
-        for start in range(0, len(rows), 128):
-            some = slice(start, start + 128)
-            shown = torch.from_numpy(pictures[some]).float() / 255
-            parts.append(heads.states(reward, shown, features.take(rows[some])))
-        h = torch.cat(parts).double().numpy().reshape(number, seeds, -1)
-        final = data["r2"][..., -1].astype(np.float64)
-        pupil.begin(level)
-        head, strength = heads.fit(h, final, heads.head_of(pupil), numpy_generator(args.seed, "folds", level))
-        heads.install(pupil, level, head)
-        say(
-            args.folder,
-            stage="r2-heads",
-            level=level,
-            strength=strength,
-            residual=round(residual(h @ head.weight, final), 4),
-        )
-    save(args.folder / "r2-heads.pt", {"tensors": pupil.tensors(), "finished": 0})
+def predictions(pupil: NoiseAware, prompts: list[str], pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Scores [P, S, LEARNT] of estimates uint8 [P, S, LEVELS + 1, 3, H, W]."""
+    number, seeds = pictures.shape[:2]
+    told = pupil.reward.encode(prompts).take(torch.arange(number).repeat_interleave(seeds))
+    out = [scored(pupil, torch.from_numpy(pictures[:, :, s]).flatten(0, 1), told, s) for s in range(LEARNT)]
+    return torch.stack(out, -1).double().numpy().reshape(number, seeds, LEARNT)
 
 
-@torch.no_grad()
-def predicted(pupil: NoiseAware | Reward, prompts: list[str], data: dict[str, np.ndarray]) -> np.ndarray:
-    """Scores [P, S, LEVELS] of the held estimates."""
-    reward = pupil.reward if isinstance(pupil, NoiseAware) else pupil
-    features = reward.encode(prompts)
-    number, seeds = data["r1"].shape[:2]
-    rows = torch.arange(number).repeat_interleave(seeds)
-    out = []
-    for level in range(LEVELS):
-        pictures = data["pictures"][:, :, level].reshape(-1, 3, 64, 64)
-        parts = []
-        for start in range(0, len(rows), 256):
-            some = slice(start, start + 256)
-            shown = torch.from_numpy(pictures[some]).float() / 255
-            told = features.take(rows[some])
-            parts.append(
-                pupil.score(shown, told, level) if isinstance(pupil, NoiseAware) else pupil.score(shown, told)
-            )
-        out.append(torch.cat(parts).numpy().reshape(number, seeds))
-    return np.stack(out, -1)
+def gains(folder: Path, name: str, state: dict[str, torch.Tensor], seeds: int = 16) -> list[float]:
+    """Noise-aware minus plain alignment on the tuning prompts, by step."""
+    prompts, data = read_scored(folder, "tuning")
+    data = {k: v[:, :seeds] for k, v in data.items()}
+    scores = predictions(opened(name, state), prompts, data["pictures"])
+    final = data[name][..., -1]
+    return [
+        round(aligned(scores[..., s], final) - aligned(data[name][..., s], final), 3) for s in range(LEARNT)
+    ]
 
 
-def evaluate(args: argparse.Namespace) -> None:
-    """Alignment per level on held prompts into `figures.json`: plain, a model a level, one conditioned model; and the
-    residual spread that the adaptive cut needs."""
-    if not (args.folder / "r2-heads.pt").exists():
-        fit_heads(args)
-    prompts, data = read(args.folder, "held")
-    figures: dict[str, Any] = {
-        "held": prompts,
-        "seeds": int(data["r1"].shape[1]),
-        "trajectories": int(np.prod(read(args.folder, "training")[1]["r1"].shape[:2])),
-        "spearman": {},
-        "residual": {},
-    }
-    for name in REWARDS:
-        final = data[name][..., -1]
-        rows = {"plain": [correlation(data[name][..., s], final) for s in range(LEVELS)]}
-        for form in ("conditioned", "levels", "heads", "mixed"):
-            path = args.folder / f"{name}-{form}.pt"
-            if not path.exists() or (args.forms and form not in args.forms):
-                continue
-            pupil = NoiseAware(
-                load_reward(name), LEVELS, "conditioned" if form in ("conditioned", "mixed") else "levels"
-            )
-            pupil.restore(load(path)["tensors"])
-            scores = predicted(pupil, prompts, data)
-            rows[form] = [correlation(scores[..., s], final) for s in range(LEVELS)]
-            # the last one read, the shipped one, says how far a prediction is off
-            figures["residual"][name] = [round(residual(scores[..., s], final), 4) for s in range(LEVELS)]
-        figures["spearman"][name] = rows
-    (args.folder / "figures.json").write_text(json.dumps(figures, indent=1))
-    print(json.dumps(figures["spearman"]))
-
-
-def correlation(scores: np.ndarray, final: np.ndarray) -> float:
+def aligned(scores: NDArray[Any], final: NDArray[Any]) -> float:
     """Mean over prompts of Spearman's correlation over seeds."""
     return round(mean_over_prompts(spearman(scores, final)), 3)
 
 
+def evaluate(args: argparse.Namespace) -> None:
+    """`figures.json`: alignment by step on tuning and on held prompts, the border, and the spread for the adaptive cut; and
+    `tuning-<reward>.npz`, a table for the replay lab, in which schedules are searched."""
+    figures: dict[str, Any] = {"spearman": {}, "tuning": {}, "residual": {}, "used": {}}
+    trained = [name for name in REWARDS if (args.folder / f"noise-aware-{name}.pt").exists()]
+    for name in trained:
+        pupil = opened(name, load(args.folder / f"noise-aware-{name}.pt")["average"]["pupil"]["weights"])
+        for part, key in (("tuning", "tuning"), ("held", "spearman")):
+            prompts, data = read_scored(args.folder, part)  # type: ignore[arg-type]
+            final, plain = data[name][..., -1], data[name][..., :LEVELS]
+            scores = predictions(pupil, prompts, data["pictures"])
+            rows = {"plain": [aligned(plain[..., s], final) for s in range(LEVELS)]}
+            rows["aware"] = [aligned(scores[..., s], final) for s in range(LEARNT)]
+            figures[key][name] = rows
+            if part == "tuning":
+                better = [a > p for a, p in zip(rows["aware"], rows["plain"], strict=False)]
+                figures["used"][name] = better.index(False) if False in better else LEARNT
+                figures["residual"][name] = [round(residual(scores[..., s], final), 4) for s in range(LEARNT)]
+                np.savez(args.folder / f"tuning-{name}.npz", final=final, plain=plain, aware=scores)
+            else:
+                figures |= {"held": prompts, "seeds": int(final.shape[1])}
+    counts = [np.load(path)["final"].shape[:2] for path, _ in files(args.folder, "training")]
+    figures["trajectories"] = int(sum(p * s for p, s in counts))
+    figures["sentences"] = int(sum(p for p, _ in counts))
+    (args.folder / "figures.json").write_text(json.dumps(figures, indent=1))
+    print(json.dumps({k: figures[k] for k in ("tuning", "spearman", "used")}))
+
+
 def export(args: argparse.Namespace) -> None:
-    """R1 and R2, one model each for its first `USED` steps, as fp16 safetensors in the weights folder, with figures and card."""
+    """R1 and R2, one model each for the steps at which it ranks the tuning prompts better, as fp16 safetensors in the weights
+    folder, with figures and card."""
     folder = weights_file.SHIPPED
     folder.mkdir(parents=True, exist_ok=True)
     figures = json.loads((args.folder / "figures.json").read_text())
     generator = open_generator(F, "cpu")
-    for name in REWARDS:
+    for name, used in figures["used"].items():
         reward = load_reward(name)
         about = weights_file.about_of(generator, reward, name=name, model=F, steps=STEPS, guidance=GUIDANCE)
-        about["residual"] = figures["residual"].get(name, [])[: USED[name]]
-        tensors = dict(load(args.folder / f"{name}-mixed.pt")["tensors"])
-        tensors["shift"] = tensors["shift"][: USED[name]]
-        pupil = NoiseAware(reward, USED[name], "conditioned")
-        pupil.restore(tensors)
+        about["residual"] = figures["residual"][name][:used]
+        checkpoint = load(args.folder / f"noise-aware-{name}.pt")
+        figures.setdefault("minutes", {})[name] = round(checkpoint["spent_s"] / 60, 1)
+        figures.setdefault("updates", {})[name] = checkpoint["step"]
+        whole = opened(name, checkpoint["average"]["pupil"]["weights"])
+        pupil = NoiseAware(reward, used, "conditioned")
+        tensors = whole.tensors()
+        pupil.restore({**tensors, "shift": tensors["shift"][:used]})
         weights_file.write(folder / f"{name}.safetensors", pupil, about, half=True)
     (folder / "figures.json").write_text(json.dumps(figures, indent=1) + "\n")
     (folder / "README.md").write_text(card(figures))
 
 
-CARD = """# Noise-aware rewards for embedded-f
-
-Copies of R1 and R2 that score F's clean estimates (20 steps, guidance 3, full decoder): from the estimate after s + 1 calls they
-predict what the plain reward says of the finished picture of the same seed. R1 does so for steps 0 .. {last_r1}, R2 for steps
-0 .. {last_r2}; later steps use the plain reward. Made by `engines/images/training/noise_aware.py`; no outside data, no outside
-weights. Licence: as the package (MIT).
-
-One network for all steps, told the step by a vector that is added to every token of its picture tower. Start: the plain reward.
-{trajectories} trajectories, their estimates of 15 steps in random order, once; mean squared error to the raw reward; AdamW 1e-4
-falling to a twentieth, weight decay .01, clip 5, batch 64. R1's text side is untouched. One training seed.
-
-Files are fp16 safetensors; the header holds sampler, guidance, reward and a fingerprint of network, decoder and reward, and
-`engines.images.ttsnap.weights_file` refuses them for any other. `figures.json` has all figures and the {held} held-out prompts.
-
-Mean Spearman correlation with the final reward inside a prompt, {held} held-out prompts x {seeds} seeds:
-
-{table}
-- "all steps at once" is what is shipped, up to the step from which the plain reward ranks better. That border was read off this
-  table, so on the held-out prompts.
-- "curriculum" is the paper's order, clean to noisy, in one network (AdamW 3e-4, a quarter of replay): here the noisy steps
-  undid what the clean ones had learnt. "last layers": only R2's last layers, fitted in closed form to each step.
-- Not tried for lack of time: a checkpoint a step at this scale, more than one pass, more trajectories (the paper has 40,000),
-  a loss inside prompts. The training experiment offers most of it.
-"""
-
-
-def card(figures: dict[str, Any]) -> str:
-    """The model card, with its figures."""
-    lines = []
-    for name, rows in figures["spearman"].items():
-        lines += [f"| {name.upper()}, step | " + " | ".join(map(str, range(LEVELS))) + " |"]
-        lines += ["|" + "---|" * (LEVELS + 1)]
-        words = {
-            "plain": "plain",
-            "heads": "last layers",
-            "conditioned": "curriculum",
-            "mixed": "all steps at once",
-        }
-        lines += [
-            f"| {words[form]} | " + " | ".join(f"{v:.2f}" for v in values) + " |"
-            for form, values in rows.items()
-        ]
-        lines += [""]
-    return CARD.format(
-        last_r1=USED["r1"] - 1, last_r2=USED["r2"] - 1, held=len(figures["held"]), seeds=figures["seeds"], trajectories=f"{figures['trajectories']:,}",
-        table="\n".join(lines),
-    )  # fmt: skip
-
-
-def say(folder: Path, **values: Any) -> None:
-    """A line of the log, also printed."""
-    line = {"cpu_min": round(time.process_time() / 60, 2), **values, "clock": time.strftime("%H:%M:%S")}
-    with open(folder / "noise-aware.log", "a") as file:
-        file.write(json.dumps(line) + "\n")
-    print(json.dumps(line), flush=True)
-
-
 def main() -> None:
     """Run a command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("command", choices=("trajectories", "train", "evaluate", "export"))
+    parser.add_argument("command", choices=("train", "evaluate", "export"))
     parser.add_argument("--folder", type=Path, default=Path("train-images"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--prompts", type=int, default=300)
-    parser.add_argument("--seeds", type=int, default=12)
-    parser.add_argument("--held", type=int, default=48)
-    parser.add_argument("--held-seeds", type=int, default=24)
     parser.add_argument("--reward", choices=REWARDS, default="r2")
-    parser.add_argument("--form", choices=("levels", "conditioned", "mixed"), default="mixed")
-    parser.add_argument("--epochs", type=int, default=1)
-    parser.add_argument(
-        "--forms", nargs="*", default=[], help="forms to evaluate (default: all that are there)"
-    )
-    parser.add_argument("--rate", type=float, default=RATE)
-    parser.add_argument("--most", type=int, default=0, help="training prompts used, 0 for all that are drawn")
-    parser.add_argument(
-        "--backwards", action="store_true", help="trajectories from the last chunk: a second process helps"
-    )
+    parser.add_argument("--minutes", type=float, default=40.0, help="CPU minutes")
     args = parser.parse_args()
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
-    teach = train_mixed if args.form == "mixed" else train
-    {"trajectories": trajectories, "train": teach, "evaluate": evaluate, "export": export}[args.command](args)
+    {"train": teach, "evaluate": evaluate, "export": export}[args.command](args)
 
 
 if __name__ == "__main__":

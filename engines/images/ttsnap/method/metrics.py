@@ -65,6 +65,17 @@ def residual(predicted: NDArray[Any], final: NDArray[Any]) -> float:
     return float((gap - gap.mean(-1, keepdims=True)).std())
 
 
+def left_open(scores: NDArray[Any], final: NDArray[Any]) -> float:
+    """Standard deviation of what scores [P, S] leave open of `final` inside a prompt, after the best common slope.
+
+    That of `final` itself where the scores say nothing."""
+    x, y = np.asarray(scores, dtype=np.float64), np.asarray(final, dtype=np.float64)
+    x, y = x - x.mean(-1, keepdims=True), y - y.mean(-1, keepdims=True)
+    power = (x * x).sum()
+    slope = (x * y).sum() / power if power > 0 else 0.0
+    return float(np.sqrt(((y - slope * x) ** 2).mean()))
+
+
 def simpson(y: NDArray[Any], x: NDArray[Any]) -> float:
     """Simpson's rule over equal intervals; an odd number of them ends with a trapezium.
 

@@ -221,6 +221,31 @@ def step(
     return after, {"loss": float(loss.detach()), "gradient": float(norm), "rate": group["lr"]}
 
 
+def inside_loss(
+    predicted: torch.Tensor,
+    labels: torch.Tensor,
+    group: int,
+    *,
+    weights: torch.Tensor | None = None,
+    between: float = 1.0,
+) -> torch.Tensor:
+    """Squared error of predictions [N] to labels [N], apart for inside and between groups of `group` neighbouring rows (seeds
+    of one prompt at one step): a search only compares seeds of one prompt.
+
+    The mean over rows of w (e - group's mean)^2 * group / (group - 1), which does not depend on the size of groups, plus
+    `between` times the mean of w (group's mean of e)^2. `weights` w [N], one value a group; 1 without them. Ours; the
+    paper's loss is `step`'s. Raises ValueError where rows do not fill groups of two or more."""
+    if group < 2 or len(predicted) % group:
+        raise ValueError(
+            f"{len(predicted)} rows do not fill groups of {group}; a group has two rows or more."
+        )
+    error = (predicted.float() - labels.float()).view(-1, group)
+    weight = torch.ones_like(error) if weights is None else weights.view(-1, group)
+    middle = error.mean(1, keepdim=True)
+    inside = (weight * (error - middle) ** 2).mean() * group / (group - 1)
+    return inside + between * (weight * middle**2).mean()
+
+
 def pair_loss(predicted: torch.Tensor, labels: torch.Tensor, tau: float) -> torch.Tensor:
     """Mean of -log softmax(predicted / tau) at the better one, over pairs of rows (2k, 2k + 1)."""
     n = len(predicted) // 2 * 2

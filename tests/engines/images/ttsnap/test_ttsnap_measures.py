@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from engines.images.ttsnap.method.metrics import (
     GRID,
     kendall,
+    left_open,
     mean_over_prompts,
     mean_top_accuracy,
     relative_increase,
@@ -110,3 +111,16 @@ def test_relative_increase_is_zero_for_the_baseline_and_affine_invariant():
     assert omega > 0
     assert relative_increase(4 * method - 3, 4 * base - 3, budgets) == pytest.approx(omega)
     assert np.isnan(relative_increase(method, np.ones(9), budgets))
+
+
+def test_what_scores_leave_open_is_what_least_squares_leaves():
+    rng = np.random.default_rng(5)
+    final = rng.normal(size=(3, 40))
+    scores = 0.3 * final + rng.normal(size=(3, 40)) + rng.normal(size=(3, 1)) * 10
+    x, y = (np.concatenate([row - row.mean() for row in table]) for table in (scores, final))
+    (slope,), *_ = np.linalg.lstsq(x[:, None], y, rcond=None)
+    assert left_open(scores, final) == pytest.approx(float(np.sqrt(np.mean((y - slope * x) ** 2))))
+    assert left_open(5 - 2 * final, final) == pytest.approx(0, abs=1e-7), (
+        "an affine score leaves nothing open"
+    )
+    assert left_open(np.ones((3, 40)), final) == pytest.approx(float(y.std()))

@@ -12,7 +12,14 @@ from torch import nn
 from engines.contract import Refusal
 from engines.images.rewards.base import Features, Reward
 from engines.images.ttsnap import weights_file
-from engines.images.ttsnap.method.noise_aware import NoiseAware, curriculum, init, pair_loss, step
+from engines.images.ttsnap.method.noise_aware import (
+    NoiseAware,
+    curriculum,
+    init,
+    inside_loss,
+    pair_loss,
+    step,
+)
 
 
 class Tokens(nn.Module):
@@ -222,3 +229,30 @@ def test_fingerprint_sees_sampler_guidance_and_weights():
     with torch.no_grad():
         reward.model.mlp[0].bias += 1
     assert own != weights_file.fingerprint(generator, reward, steps=20, guidance=3.0)
+
+
+def test_inside_loss_against_the_slow_obvious_version():
+    generator = torch.Generator().manual_seed(1)
+    predicted, labels, weights = (torch.rand(12, generator=generator) for _ in range(3))
+    weights = weights.view(3, 4)[:, :1].expand(3, 4).reshape(-1)
+    inside, between = 0.0, 0.0
+    for k in range(3):
+        error = (predicted - labels)[4 * k : 4 * k + 4]
+        w = float(weights[4 * k])
+        inside += w * float(error.var(unbiased=True)) / 3
+        between += w * float(error.mean()) ** 2 / 3
+    loss = inside_loss(predicted, labels, 4, weights=weights, between=0.3)
+    assert float(loss) == pytest.approx(inside + 0.3 * between, rel=1e-5)
+
+
+def test_inside_loss_does_not_see_a_shift_of_a_group_and_is_about_ranks_inside_it():
+    labels = torch.tensor([1.0, 2.0, 7.0, 9.0])
+    shifted = labels + torch.tensor([5.0, 5.0, -3.0, -3.0])
+    assert float(inside_loss(shifted, labels, 2, between=0.0)) == pytest.approx(0.0, abs=1e-6)
+    assert float(inside_loss(shifted, labels, 2, between=1.0)) == pytest.approx((25 + 9) / 2)
+
+
+@pytest.mark.parametrize("group", [1, 5])
+def test_inside_loss_wants_whole_groups(group: int):
+    with pytest.raises(ValueError, match="groups of"):
+        inside_loss(torch.zeros(12), torch.zeros(12), group)
