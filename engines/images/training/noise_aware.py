@@ -38,71 +38,46 @@ RATE, LEAST, WARM, AVERAGED = 3e-4, 0.05, 20, 0.99
 SENTENCES, GROUP = 16, 8
 """Of a batch: groups of seeds of one sentence at one step, and their size."""
 BETWEEN = 0.1
-OTHER = 0.25
-"""Share of groups that are read for a false sentence (exchanged objects, another colour, shape or place) instead of their own:
-without them the pupil forgets what sentences say that it is not taught."""
 AT_ONCE = 64
 
 
 @dataclass(frozen=True)
 class Lessons:
-    """Training trajectories of all sentences: `latents` float16 [N, LEVELS, C, h, w], `final` uint8 [N, 3, H, W], `labels` [N]
-    (the plain reward of the finished picture), `first` and `number` [P]: the rows of each sentence; `features` of the sentences;
-    `others`: of each sentence the false ones, among those that are taught."""
+    """Training trajectories of all sentences: `latents` float16 [N, LEVELS, C, h, w], `labels` [N] (the plain reward of the
+    finished picture), `first` and `number` [P]: the rows of each sentence; `features` of the sentences."""
 
     latents: torch.Tensor
-    final: torch.Tensor
     labels: torch.Tensor
     first: NDArray[np.int64]
     number: NDArray[np.int64]
     features: Features
-    others: list[NDArray[np.int64]]
 
-    def batch(
-        self, rng: np.random.Generator
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Rows, sentences that they are read for, and steps, int64 [SENTENCES * GROUP], and whether the sentence is another
-        one than the picture was drawn for. A sentence is drawn as often as it has seeds."""
+    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Rows, sentences and steps int64 [SENTENCES * GROUP]; a sentence comes up as often as it has seeds."""
         share = self.number / self.number.sum()
-        own = rng.choice(len(share), SENTENCES, p=share)
-        rows = np.concatenate([self.first[p] + rng.choice(self.number[p], GROUP, replace=False) for p in own])
-        read = np.array([
-            rng.choice(self.others[p]) if rng.random() < OTHER and len(self.others[p]) else p for p in own
-        ])  # fmt: skip
-        steps = rng.integers(0, LEARNT, SENTENCES)
-        found = (rows, read.repeat(GROUP), steps.repeat(GROUP), (read != own).repeat(GROUP))
-        return tuple(torch.from_numpy(a) for a in found)  # type: ignore[return-value]
+        sentences = rng.choice(len(share), SENTENCES, p=share)
+        rows = [self.first[p] + rng.choice(self.number[p], GROUP, replace=False) for p in sentences]
+        steps = rng.integers(0, LEARNT, SENTENCES).repeat(GROUP)
+        taken = (np.concatenate(rows), sentences.repeat(GROUP), steps)
+        return tuple(torch.from_numpy(a) for a in taken)  # type: ignore[return-value]
 
 
 @torch.no_grad()
 def read_lessons(folder: Path, reward: Reward) -> Lessons:
     """All training chunks that are there, labelled by a reward."""
-    latents, final, labels, number, prompts = [], [], [], [], []
+    latents, labels, number, prompts = [], [], [], []
     for path, some in files(folder, "training"):
         chunk = np.load(path)
         seeds = chunk["final"].shape[1]
-        final.append(torch.from_numpy(chunk["final"]).flatten(0, 1))
+        pictures = torch.from_numpy(chunk["final"]).flatten(0, 1)
         told = reward.encode(some).take(torch.arange(len(some)).repeat_interleave(seeds))
-        labels.append(scored(reward, final[-1], told))
+        labels.append(scored(reward, pictures, told))
         latents.append(torch.from_numpy(chunk["latents"]).flatten(0, 1))
         number += [seeds] * len(some)
         prompts += some
     counts = np.array(number)
     first = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    return Lessons(
-        torch.cat(latents), torch.cat(final), torch.cat(labels), first, counts, reward.encode(prompts), false_sentences(prompts)
-    )  # fmt: skip
-
-
-def false_sentences(prompts: list[str]) -> list[NDArray[np.int64]]:
-    """Of each sentence those among `prompts` that say something near and false."""
-    from engines.images.world.captions import all_captions, caption_index, hard_negatives
-
-    place = {prompt: k for k, prompt in enumerate(prompts)}
-    texts = [c.text for c in all_captions()]
-    index = caption_index()
-    near = [[texts[i] for i in hard_negatives(index[prompt])] for prompt in prompts]
-    return [np.array([place[t] for t in some if t in place], dtype=np.int64) for some in near]
+    return Lessons(torch.cat(latents), torch.cat(labels), first, counts, reward.encode(prompts))
 
 
 def scored(scorer: Any, pictures: torch.Tensor, features: Features, *level: int) -> torch.Tensor:
@@ -130,20 +105,11 @@ def teach(args: argparse.Namespace) -> None:
     generator = open_generator(F, "cpu")
 
     def step(number: int, progress: float) -> dict[str, float]:
-        rows, read, steps, is_other = lessons.batch(
-            numpy_generator(args.seed, "lessons", args.reward, number)
-        )
-        told = lessons.features.take(read)
-        labels = lessons.labels[rows]
+        rows, sentences, steps = lessons.batch(numpy_generator(args.seed, "lessons", args.reward, number))
         with torch.no_grad():
             pictures = decoded(generator, lessons.latents[rows, steps].float()).float() / 255
-            if is_other.any():
-                labels[is_other] = scored(
-                    reward, lessons.final[rows[is_other]], lessons.features.take(read[is_other])
-                )
-        loss = inside_loss(
-            pupil.score(pictures, told, steps), labels, GROUP, weights=weights[steps], between=BETWEEN
-        )
+        predicted = pupil.score(pictures, lessons.features.take(sentences), steps)
+        loss = inside_loss(predicted, lessons.labels[rows], GROUP, weights=weights[steps], between=BETWEEN)
         loss.backward()
         return {"loss": float(loss.detach())}
 

@@ -44,14 +44,17 @@ def main() -> None:
     args = parser.parse_args()
     lab, used = tuning_lab(args.folder, args.reward)
     cut = Lab(lab.final, {k: v[..., :used] for k, v in lab.scores.items()}, lab.levels[:used], STEPS)
-    totals: dict[Schedule, float] = {}
-    for budget in BUDGETS:
-        rng = numpy_generator(args.seed, "schedules")
-        for schedule, reward in search_schedules(
-            cut, "noise-aware", PRICES, budget, tries=args.tries, draws=DRAWS, rng=rng
-        ):
-            totals[schedule] = totals.get(schedule, 0.0) + reward / len(BUDGETS)
-    best = sorted(totals, key=lambda s: -totals[s])[:SHOWN]
+    found = [
+        dict(
+            search_schedules(
+                cut, "noise-aware", PRICES, budget, tries=args.tries, draws=DRAWS,
+                rng=numpy_generator(args.seed, "schedules"),
+            )
+        )
+        for budget in BUDGETS
+    ]  # fmt: skip
+    affordable = [s for s in found[0] if all(s in some for some in found)]
+    best = sorted(affordable, key=lambda s: -sum(some[s] for some in found))[:SHOWN]
     print(
         f"cuts at steps 0 .. {used - 1}; seeds, TTSnap, plain pruning at {' and '.join(f'{b:g}' for b in BUDGETS)} calls"
     )

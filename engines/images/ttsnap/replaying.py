@@ -21,7 +21,7 @@ from engines.images.ttsnap.params import TTSnapParams
 BUDGETS = (0.2, 2.0, 19)
 """From a fifth of the budget to twice of it, as the official notebook's 400 .. 4,000 around 2,000."""
 SEARCH_DRAWS = 12
-LEVELS = (1, 2, 3, 4, 5, 6, 8, 10, 11, 14)
+LEVELS = (0, 2, 3, 4, 5, 6, 7, 9, 11, 13)
 """Steps (of 20) that a pool drawn here is scored at."""
 
 

@@ -15,7 +15,7 @@ from engines.images.ttsnap.method import search
 from engines.images.ttsnap.opening import AWARE, Models, open_models
 from engines.images.ttsnap.params import TTSnapParams
 
-ALIGNED = (1, 2, 3, 4, 6, 8, 11, 14)
+ALIGNED = (2, 4, 9, 12)
 """Steps (of 20) at which alignment is measured besides the prune steps."""
 
 

@@ -23,7 +23,13 @@ TRAIN: dict[str, Any] = {
     "experiment": "train", "steps": 4, "train_levels": 2, "train_prompts": 2, "train_seeds": 2, "held_prompts": 2, "batch": 2,
     "prune_steps": (1,), "keep": (0.5,), "guidance": 2,
 }  # fmt: skip
-REPLAY: dict[str, Any] = {"experiment": "replay", "tries": 20, "draws": 6}
+REPLAY: dict[str, Any] = {
+    "experiment": "replay",
+    "tries": 20,
+    "draws": 6,
+    "prune_steps": (2, 6, 11),
+    "keep": (0.4, 0.4, 0.5),
+}
 
 
 def table(folder: Path) -> Path:
