@@ -100,7 +100,8 @@ def teach(args: argparse.Namespace) -> None:
     reward = load_reward(args.reward)
     pupil = NoiseAware(reward, LEARNT, "conditioned")
     lessons = read_lessons(args.folder, reward)
-    print(f"{len(lessons.labels)} trajectories of {len(lessons.number)} sentences", flush=True)
+    seen = {"trajectories": len(lessons.labels), "sentences": len(lessons.number)}
+    (args.folder / f"noise-aware-{args.reward}.json").write_text(json.dumps(seen))
     weights = torch.from_numpy(spreads(args.folder, args.reward) ** -2.0).float()
     generator = open_generator(F, "cpu")
 
@@ -180,9 +181,6 @@ def evaluate(args: argparse.Namespace) -> None:
                 np.savez(args.folder / f"tuning-{name}.npz", final=final, plain=plain, aware=scores)
             else:
                 figures |= {"held": prompts, "seeds": int(final.shape[1])}
-    counts = [np.load(path)["final"].shape[:2] for path, _ in files(args.folder, "training")]
-    figures["trajectories"] = int(sum(p * s for p, s in counts))
-    figures["sentences"] = int(sum(p for p, _ in counts))
     (args.folder / "figures.json").write_text(json.dumps(figures, indent=1))
     print(json.dumps({k: figures[k] for k in ("tuning", "spearman", "used")}))
 
@@ -199,6 +197,9 @@ def export(args: argparse.Namespace) -> None:
         about = weights_file.about_of(generator, reward, name=name, model=F, steps=STEPS, guidance=GUIDANCE)
         about["residual"] = figures["residual"][name][:used]
         checkpoint = load(args.folder / f"noise-aware-{name}.pt")
+        figures.setdefault("lessons", {})[name] = json.loads(
+            (args.folder / f"noise-aware-{name}.json").read_text()
+        )
         figures.setdefault("minutes", {})[name] = round(checkpoint["spent_s"] / 60, 1)
         figures.setdefault("updates", {})[name] = checkpoint["step"]
         whole = opened(name, checkpoint["average"]["pupil"]["weights"])

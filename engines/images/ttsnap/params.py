@@ -38,11 +38,11 @@ class TTSnapParams(Params):
         help="Denoising calls that every contender may spend, 20 to 4,000, verifications included at their price; a guided call counts as one.",
     )  # fmt: skip
     prune_steps: tuple[int, ...] = knob(
-        (2, 6, 11), title="Prune after step",
-        help="Denoising steps, from 0, rising, before the last; empty is best-of-N. The paper's: 2, 6, 11 (several rewards: 4, 6, 11).",
+        (0, 5, 6), title="Prune after step",
+        help="Denoising steps, from 0, rising, before the last; empty is best-of-N. Searched for embedded-f; the paper's: 2, 6, 11.",
     )  # fmt: skip
     keep: tuple[float, ...] = knob(
-        (0.4, 0.4, 0.5), title="Share kept", help="Of the seeds in the race, one share for each cut, above 0 and at most 1."
+        (0.7, 0.35, 0.65), title="Share kept", help="Of the seeds in the race, one share for each cut, above 0 and at most 1."
     )  # fmt: skip
     rewards: tuple[RewardName, ...] = knob(
         ("r2",), title="Rewards", widget="choices", labels={name: choices.REWARD_TITLES[name] for name in get_args(RewardName)},
@@ -303,6 +303,10 @@ PRESETS = {
         {"budget": 60, "prune_steps": (4, 11), "keep": (0.5, 0.5), "bench_prompts": 1, "pool": 5, "draws": 4},
     ),
     "default": Preset("Search", "Thirty-two seeds race for one picture, then all contenders meet on held-out prompts.", {}),
+    "paper_cuts": Preset(
+        "The paper's cuts", "After steps 2, 6 and 11, as for FLUX: its early estimates say more than those of embedded-f.",
+        {"prune_steps": (2, 6, 11), "keep": (0.4, 0.4, 0.5)},
+    ),
     "several": Preset(
         "Two rewards", "R1 and R2 by the sum of their ranks, with the paper's schedule for several rewards.",
         {"rewards": ("r1", "r2"), "prune_steps": (4, 6, 11), "keep": (0.4, 0.5, 0.6)},
@@ -313,9 +317,9 @@ PRESETS = {
                      {"experiment": "replay", "bench_prompts": 6}),
     "paper": Preset(
         "Paper's scale", "FLUX.1-dev, 20 steps, with HPSv2.1; one GPU of 40 GB. Noise-aware weights are yours to bring.",
-        {"model": "flux-dev", "guidance": 3.5, "rewards": ("hpsv2.1",), "noise_aware": "none", "bench_prompts": 0, "at_once": 4,
+        {"model": "flux-dev", "prune_steps": (2, 6, 11), "keep": (0.4, 0.4, 0.5), "guidance": 3.5, "rewards": ("hpsv2.1",), "noise_aware": "none", "bench_prompts": 0, "at_once": 4,
          "prompt": "a red dog left of a green cat"},
     ),
 }  # fmt: skip
 
-REPRODUCE = {"bench_prompts": 12, "pool": 64}
+REPRODUCE = {"bench_prompts": 24, "pool": 48}
