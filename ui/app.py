@@ -66,7 +66,9 @@ def serve(
 
     With `port` None the first free one from 7860 on is taken; `share` opens Gradio's tunnel. With `limits` the page
     is a demo for guests; with `mcp` the public endpoints are tools of an MCP server too."""
-    heap.give_back()
+    # An engine in this process would pay for its large blocks again at each step.
+    if workbench.settings.executor not in ("inline", "zerogpu"):
+        heap.give_back()
     house = House.own(workbench) if limits is None else House.for_guests(workbench, limits)
     blocks = build(workbench, house)
     workbench.look_around()
