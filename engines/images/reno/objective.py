@@ -108,9 +108,14 @@ def template_score(prompts: Sequence[str], unclean: float = 25.0) -> Score:
 
     reward = TemplateReward(unclean)
     captions = [reward.encode(prompt) for prompt in prompts]
-    return lambda pictures, chosen: torch.cat(
-        [reward.score(pictures[i : i + 1], captions[place]) for i, place in enumerate(chosen.tolist())]
-    )
+
+    def score(pictures: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+        places = chosen.tolist()
+        if len(set(places)) == 1:
+            return reward.score(pictures, captions[places[0]])
+        return torch.cat([reward.score(pictures[i : i + 1], captions[p]) for i, p in enumerate(places)])
+
+    return score
 
 
 def _closed_form(prompts: Sequence[str], weights: dict[str, float]) -> Objective:
