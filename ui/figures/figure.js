@@ -211,8 +211,9 @@
     return { data, layout };
   }
 
-  /* On a narrow screen the labels at line ends become a legend below, and colour bars shrink. A legend gets
-     the rows that it needs at this width: plotly gives every entry the width of the longest. */
+  /* On a narrow screen the labels at line ends become a legend below, colour bars shrink, and a figure that is too
+     wide (`narrow_x`) shows its first part and can be dragged. A legend gets the rows that it needs at this width:
+     plotly gives every entry the width of the longest. */
   function fit(layout, data, width) {
     layout.width = width;
     layout.autosize = false;
@@ -244,6 +245,12 @@
     }
     layout.xaxis.nticks = Math.min(layout.xaxis.nticks || 5, 5);
     if (labels.length) layout.showlegend = true;
+    const first = layout.meta.pw.narrow_x;
+    if (first) {
+      layout.xaxis.range = first;
+      layout.dragmode = "pan";
+      layout.margin.l = 64;
+    }
   }
 
   const CONFIG = { displayModeBar: false, displaylogo: false, responsive: false, doubleClick: false, scrollZoom: false };

@@ -15,6 +15,8 @@ from ui.figures.template import frame
 from ui.readings import coordinates, kept, newest
 
 MOST_COLUMNS = 48
+NARROW_COLUMNS = 10
+"""Seeds that a phone shows at once; it drags to the others."""
 WIDE_PX = 940
 GAP = 2
 """Columns and rows of paper between cells, in image pixels."""
@@ -55,6 +57,8 @@ def board(record: Record, head: Head) -> Figure:
     # image traces keep their pixels square: as tall as the cells of a wide page are
     layout["height"] = round(84 + len(rows) * min(64, WIDE_PX / len(order)))
     layout["meta"]["pw"]["height"] = layout["height"]
+    if len(order) > NARROW_COLUMNS:
+        layout["meta"]["pw"]["narrow_x"] = [-0.5, NARROW_COLUMNS - 0.5]
     winner = next((row["winner"] for row in rows if row["winner"] is not None), None)
     for place, row in enumerate(rows):
         if winner in order and winner in row["seeds"]:
