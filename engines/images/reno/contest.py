@@ -221,7 +221,8 @@ class Contest:
         self.drawn = (i + 1) * DRAWS
         if i + 1 == self.warm_from:
             self.warm_pool_s = self.best.seconds
-            self.warm = self._gang([WARM], self.best.search.noise)
+            rate = self.settings.lr * self.params.warm_rate
+            self.warm = self._gang([WARM], self.best.search.noise, lr=rate)
         elif self.warm is not None:
             self.warm.advance()
         for gang in (self.ablations, self.unclipped):
