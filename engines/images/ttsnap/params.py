@@ -38,11 +38,11 @@ class TTSnapParams(Params):
         help="Denoising calls that every contender may spend, 20 to 4,000, verifications included at their price; a guided call counts as one.",
     )  # fmt: skip
     prune_steps: tuple[int, ...] = knob(
-        (0, 5, 6), title="Prune after step",
+        (0, 5, 7), title="Prune after step",
         help="Denoising steps, from 0, rising, before the last; empty is best-of-N. Searched for embedded-f; the paper's: 2, 6, 11.",
     )  # fmt: skip
     keep: tuple[float, ...] = knob(
-        (0.7, 0.35, 0.65), title="Share kept", help="Of the seeds in the race, one share for each cut, above 0 and at most 1."
+        (0.6, 0.55, 0.4), title="Share kept", help="Of the seeds in the race, one share for each cut, above 0 and at most 1."
     )  # fmt: skip
     rewards: tuple[RewardName, ...] = knob(
         ("r2",), title="Rewards", widget="choices", labels={name: choices.REWARD_TITLES[name] for name in get_args(RewardName)},
@@ -302,7 +302,7 @@ PRESETS = {
         "Smoke", "A small search with everything once.",
         {"budget": 60, "prune_steps": (4, 11), "keep": (0.5, 0.5), "bench_prompts": 1, "pool": 5, "draws": 4},
     ),
-    "default": Preset("Search", "Thirty-two seeds race for one picture, then all contenders meet on held-out prompts.", {}),
+    "default": Preset("Search", "Some twenty-five seeds race for one picture, then all contenders meet on held-out prompts.", {}),
     "paper_cuts": Preset(
         "The paper's cuts", "After steps 2, 6 and 11, as for FLUX: its early estimates say more than those of embedded-f.",
         {"prune_steps": (2, 6, 11), "keep": (0.4, 0.4, 0.5)},

@@ -81,8 +81,15 @@ class Prices:
         return cost
 
     def seeds(self, schedule: Schedule, budget: float) -> int:
-        """Seeds that a budget buys, at least 1: N = floor(budget / c)."""
-        return max(1, int((budget + 1e-9) // self.pruned(schedule)))
+        """Seeds that a budget buys, at least 1: N = floor(budget / c).
+
+        Whole survivors may cost more than their shares do; strictly N is then lowered until the search stays within the
+        budget, which the official code does not look at."""
+        number = max(1, int((budget + 1e-9) // self.pruned(schedule)))
+        if self.accounting == "strict":
+            while number > 1 and self.spent(schedule.survivors(number), schedule) > budget + 1e-9:
+                number -= 1
+        return number
 
     def spent(self, counts: Sequence[int], schedule: Schedule) -> float:
         """Price of a search whose seeds before each segment were `counts` (whole numbers, after rounding)."""
