@@ -68,3 +68,26 @@ def test_the_last_step_is_no_place_to_cut():
     with pytest.raises(ValueError, match="below 19"):
         Schedule((19,), (0.5,)).check(20)
     Schedule((18,), (0.5,)).check(20)
+
+
+@pytest.mark.parametrize("budget", [30, 60, 100, 150, 200, 1000])
+@pytest.mark.parametrize(
+    "schedule",
+    [Schedule((0, 5, 6), (0.7, 0.35, 0.65)), Schedule((0, 5, 7), (0.6, 0.55, 0.4)), PAPER_SINGLE, Schedule()],
+)
+def test_a_search_stays_within_its_budget_strictly(schedule: Schedule, budget: float):
+    prices = Prices(1.0, 0.12, 20)
+    number = prices.seeds(schedule, budget)
+    assert number == 1 or prices.spent(schedule.survivors(number), schedule) <= budget
+    share = int(budget // prices.pruned(schedule))
+    dearer = [prices.spent(schedule.survivors(n), schedule) > budget for n in range(number + 1, share + 1)]
+    assert all(dearer), "no more seeds than shares buy, and not fewer than the budget allows"
+
+
+def test_whole_survivors_cost_more_than_their_shares_and_the_official_count_does_not_look():
+    schedule = Schedule((0, 5, 6), (0.7, 0.35, 0.65))
+    strict, official = Prices(1.0, 0.12, 20), Prices(1.0, 0.12, 20, "official")
+    assert int(200 // strict.pruned(schedule)) == 28
+    assert strict.spent((28, 20, 7, 5), schedule) == pytest.approx(207.2)
+    assert strict.seeds(schedule, 200) == 26
+    assert official.seeds(schedule, 200) == int(200 // official.pruned(schedule))
