@@ -65,7 +65,10 @@ def _wants_log(found: list[Curve]) -> bool:
         np.concatenate([np.asarray(curve.y, dtype=np.float64) for curve in found]) if found else np.empty(0)
     )
     values = values[np.isfinite(values)]
-    return bool(values.size and values.min() > 0 and np.log10(values.max() / values.min()) > _LOG_DECADES)
+    if not values.size or values.min() <= 0:
+        return False
+    # the difference of logarithms: the ratio of far-off values overflows
+    return bool(np.log10(values.max()) - np.log10(values.min()) > _LOG_DECADES)
 
 
 def _array_spec(name: str, method: str) -> FigureSpec:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engines.contract import Engine, upload_fields
-from storage import Changes, FileInfo, Record, Run, RunQuery, Status
+from storage import Changes, FileInfo, Record, Run, RunQuery, Status, StorageError
 from ui import address, inquiry, live_parts, live_pictures, live_stage, live_status
 from ui.views import FigureSpec, View
 from workbench.access import NOBODY
@@ -148,6 +148,11 @@ def _figures(specs: Sequence[FigureSpec], record: Record, changes: Changes, ever
             continue
         try:
             figure = spec.build(record)
+        except StorageError as error:
+            # The record moved on between its list and its numbers (an array was replaced, the run deleted): that is
+            # a change of its own, and the patch that tells of it draws the figure anew.
+            logger.info("Figure %s of run %s waits for the next patch: %s", spec.key, record.run_id, error)
+            continue
         except Exception:
             # One figure that cannot be drawn (a plug-in's, say) must not take the page of the run with it.
             logger.exception("Figure %s of run %s could not be built", spec.key, record.run_id)
