@@ -13,9 +13,10 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -89,6 +90,7 @@ class Database:
             event.listen(self._reader, "connect", _set_up_sqlite)
             event.listen(self._reader, "begin", _begin_sqlite)
         self._writer = self._reader.execution_options(begin="IMMEDIATE")
+        self._snapshot = threading.local()
 
     @property
     def path(self) -> Path | None:
@@ -106,7 +108,32 @@ class Database:
         Raises:
             StorageError: whatever went wrong, in one sentence.
         """
-        return self._patiently(self._reader, work)
+        held: Connection | None = getattr(self._snapshot, "connection", None)
+        return self._patiently(self._reader, work) if held is None else self._at_once(held, work)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Whatever this thread reads inside comes from one state of the database, and pays for one transaction instead of one
+        a question. Nothing may be written inside. PostgreSQL goes on as outside: there every read may be repeated when the
+        server was restarted, which a transaction over several could not.
+
+        Raises:
+            StorageError: the database cannot be opened; and from the reads inside, as they do.
+        """
+        if not self.is_sqlite or getattr(self._snapshot, "connection", None) is not None:
+            yield
+            return
+        with ExitStack() as stack:
+            try:
+                connection = stack.enter_context(self._reader.connect())
+                stack.enter_context(connection.begin())
+            except StatementError as error:
+                raise self._translated(error) from error
+            self._snapshot.connection = connection
+            try:
+                yield
+            finally:
+                self._snapshot.connection = None
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, its changes committed together or not at all.
@@ -195,6 +222,15 @@ class Database:
                     ) from error
             time.sleep(pause_s * random.uniform(0.5, 1.5))  # unequal pauses: two losers must not meet again
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _at_once(self, connection: Connection, work: Callable[[Connection], T]) -> T:
+        """`work` in a transaction that is under way: what fails is not repeated."""
+        try:
+            return work(connection)
+        except OverflowError as error:
+            raise StorageError(_TOO_LARGE) from error
+        except StatementError as error:
+            raise self._translated(error) from error
 
     def _translated(self, error: StatementError) -> StorageError:
         original: Any = error.orig

@@ -27,8 +27,15 @@ def patch(
     the guest of a demo who looks: none is shown a traceback, or what else the run's owner has.
 
     Raises UnknownRun."""
-    # The run's row is read before its changes: should it end in between, the end is told by the next patch,
-    # after which nothing is asked any more.
+    with workbench.store.database.snapshot():
+        return _patch(workbench, engine, view, run_id, since, guest)
+
+
+def _patch(
+    workbench: Workbench, engine: Engine, view: View, run_id: str, since: int, guest: str | None
+) -> dict[str, Any]:
+    # The run's row is read before its changes: should it end in between (PostgreSQL), the end is told by the next
+    # patch, after which nothing is asked any more.
     record = workbench.record(run_id)
     changes = record.changes(since)
     is_over = Status(record.run.status).is_over

@@ -163,26 +163,24 @@ class ElsewhereExecutor:
             self._jobs.pop(run_id, None)
             was_asked = self._stops.pop(run_id, None) is not None
             attempts = self._attempts[run_id] = self._attempts.get(run_id, 0) + 1
-            is_tried_again = status is Status.queued and attempts < ATTEMPTS
-            if not is_tried_again:
+            if status is not Status.queued or attempts >= ATTEMPTS:  # or else it is tried again
                 self._attempts.pop(run_id, None)
-            if is_tried_again or status not in (Status.queued, Status.running):
-                pass
-            elif was_asked:
-                seconds = self._bench.settings.grace_s
-                reason = f"It did not stop by itself within {seconds:g} s and was killed."
-                self._end(run_id, Status.cancelled, reason, "Killed")
-            elif status is Status.queued:
-                self._end(
-                    run_id,
-                    Status.failed,
-                    f"It could not begin. {end.trouble or 'Its job ended.'}",
-                    "NotTaken",
-                )
-            else:
-                reason = end.trouble or "Its job ended without a word about the run."
-                self._end(run_id, Status.interrupted, reason, "WorkerDied")
+                if status in (Status.queued, Status.running):
+                    self._end(run_id, *self._verdict(status, was_asked, end.trouble))
         self.on_change()
+
+    def _verdict(self, status: Status, was_asked: bool, trouble: str) -> tuple[Status, str, str]:
+        """How a run ends whose job ended before it: status, sentence, kind."""
+        if was_asked:
+            seconds = self._bench.settings.grace_s
+            return (
+                Status.cancelled,
+                f"It did not stop by itself within {seconds:g} s and was killed.",
+                "Killed",
+            )
+        if status is Status.queued:
+            return Status.failed, f"It could not begin. {trouble or 'Its job ended.'}", "NotTaken"
+        return Status.interrupted, trouble or "Its job ended without a word about the run.", "WorkerDied"
 
     def _status(self, run_id: str) -> Status | None:
         """None where the run was deleted. A store that cannot be asked now is asked at the next look."""

@@ -24,8 +24,8 @@ RENO, WARM, FREE, UNCLIPPED, HALVED = (
 BEST, ZERO, PLAIN = "Best of N", "Zero-order search", "Plain picture"
 DRAWS = 3
 """Noises that best-of-N looks at while ReNO makes one iteration: the paper's cost of one."""
-RADIUS = 0.4
-"""Step of the zero-order search, in units of the noise's size: the best of .05, .1, .2, .4 by benchmarks/reno_rates.py."""
+RADIUS = 0.6
+"""Step of the zero-order search, in units of the noise's size: chosen among .05 to 1.2 by benchmarks/reno_rates.py."""
 MORE_DRAWS = 6
 """Best-of-N gets at most so many noises an iteration of ReNO to fill the time that ReNO took."""
 FEW = 4

@@ -140,8 +140,8 @@ def main() -> None:
     dealt = parts(args.seed)
     (folder / "prompts.json").write_text(json.dumps(dealt, indent=1))
     for part in args.part:
-        todo = chunks(dealt[part], part)
-        for name, prompts, seeds in reversed(todo) if args.backwards else todo:
+        planned = chunks(dealt[part], part)
+        for name, prompts, seeds in reversed(planned) if args.backwards else planned:
             path = folder / f"{name}.npz"
             if path.exists():
                 continue

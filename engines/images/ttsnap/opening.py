@@ -80,7 +80,7 @@ class Models:
     @torch.no_grad()
     def plain(self, pictures: torch.Tensor, features: Mapping[str, Features]) -> Floats:
         """Scores [R, N] by the plain rewards."""
-        return self._stack(pictures, features, self.rewards, None)
+        return self._stack(pictures, features, self.rewards)
 
     @torch.no_grad()
     def by_aware(
@@ -97,24 +97,22 @@ class Models:
     @torch.no_grad()
     def watched(self, pictures: torch.Tensor, features: Mapping[str, Features]) -> Floats:
         """Scores [J, N] by rewards that were not chosen."""
-        return self._stack(pictures, features, self.judges, None)
+        return self._stack(pictures, features, self.judges)
 
     def _stack(
         self,
         pictures: torch.Tensor,
         features: Mapping[str, Features],
         scorers: Mapping[str, Any],
-        step: int | None,
+        step: int | None = None,
     ) -> Floats:
         rows = []
+        level = () if step is None else (step,)
         for name, scorer in scorers.items():
             parts = []
             for some in pictures.split(SCORES_AT_ONCE):
                 told = features[name].expand(len(some))
-                if isinstance(scorer, NoiseAware):
-                    parts.append(scorer.score(some, told, step if step is not None else scorer.levels))
-                else:
-                    parts.append(scorer.score(some, told))
+                parts.append(scorer.score(some, told, *level))
             rows.append(torch.cat(parts).double().cpu().numpy())
         return np.stack(rows) if rows else np.empty((0, len(pictures)))
 

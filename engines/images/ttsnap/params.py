@@ -317,8 +317,8 @@ PRESETS = {
                      {"experiment": "replay", "bench_prompts": 6}),
     "paper": Preset(
         "Paper's scale", "FLUX.1-dev, 20 steps, with HPSv2.1; one GPU of 40 GB. Noise-aware weights are yours to bring.",
-        {"model": "flux-dev", "prune_steps": (2, 6, 11), "keep": (0.4, 0.4, 0.5), "guidance": 3.5, "rewards": ("hpsv2.1",), "noise_aware": "none", "bench_prompts": 0, "at_once": 4,
-         "prompt": "a red dog left of a green cat"},
+        {"model": "flux-dev", "prompt": "a red dog left of a green cat", "guidance": 3.5, "rewards": ("hpsv2.1",), "noise_aware": "none",
+         "prune_steps": (2, 6, 11), "keep": (0.4, 0.4, 0.5), "bench_prompts": 0, "at_once": 4},
     ),
 }  # fmt: skip
 

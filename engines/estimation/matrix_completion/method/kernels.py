@@ -171,6 +171,12 @@ def add_ridge(h: Any, ridge: Any, p: Any, K: int) -> float:
 
 
 @kernel
+def nothing(x: Any) -> float:
+    """Squares of entries up to 1 below this are rounding only, in the precision of x."""
+    return 1e-28 if x.itemsize == 8 else 1e-12
+
+
+@kernel
 def conjugate_gradients(
     A: Any, L: int, K: int, ridge: Any, steps: int, tol: float, z: Any, p: Any, h: Any, x: Any
 ) -> Any:
@@ -192,7 +198,7 @@ def conjugate_gradients(
         curvature += float(add_ridge(h, ridge, p, K))
         # Columns of A have norms up to 1: a direction that the entries see only through rounding is not followed, which in
         # single precision would lead out of the numbers.
-        if not curvature > rounding * rounding * zeta or not zeta > 0.0:
+        if not curvature > nothing(z) * zeta or not zeta > 0.0:
             return step, gained
         alpha = zeta / curvature
         add_scaled(x, alpha, p, K)
@@ -340,9 +346,8 @@ def factor_normal(A: Any, L: int, k: int, K: int, ridge: Any, H: Any) -> bool:
     for j in range(k):
         H[j * K + j] += ridge[j]
         trace += H[j * K + j]
-    nothing = 1e-28 if H.itemsize == 8 else 1e-12
-    tiny = max(trace / k * (1e-8 if H.itemsize == 8 else 1e-4), nothing)
-    enough = (k <= L or ridge[0] > 0.0) and trace > nothing
+    tiny = max(trace / k * (1e-8 if H.itemsize == 8 else 1e-4), nothing(H))
+    enough = (k <= L or ridge[0] > 0.0) and trace > nothing(H)
     if enough and cholesky(H, k, K):
         return True
     gram(A, L, K, H)

@@ -22,6 +22,7 @@ from engines.estimation.matrix_completion.method.kernels import (
     factor_normal,
     gather,
     normal_product,
+    nothing,
     scaled_plus,
     solve_factored,
 )
@@ -166,8 +167,7 @@ def _best_along(A: Any, L: int, K: int, ridge: Any, descent: Any, x: Any, h: Any
     still lowers it (see `pace`)."""
     curvature = normal_product(A, L, K, x, h, False) + add_ridge(h, ridge, x, K)
     slope = dot(descent, x, K)
-    nothing = 1e-28 if x.itemsize == 8 else 1e-12  # as in `factor_normal`: x is seen through rounding only
-    if not curvature > nothing * dot(x, x, K):
+    if not curvature > nothing(x) * dot(x, x, K):
         return 0.0, 0.0
     return slope / curvature, slope * slope / curvature
 
