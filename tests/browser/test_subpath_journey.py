@@ -30,7 +30,8 @@ def test_a_run_is_watched_and_taken_away_under_the_path(
     expect(bench.locator(".wb-state").first).to_have_text("Finished")
     assert page.url.startswith(f"{served.url}?run="), "the address keeps the path"
     picture = bench.locator('img[src*="wb/artifact/"]').first
-    assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
+    expect(picture).to_have_js_property("complete", True)
+    expect(picture).not_to_have_js_property("naturalWidth", 0)
     with page.expect_download() as download:
         bench.get_by_text("Export", exact=True).first.click()
     target = tmp_path / "run.zip"

@@ -13,14 +13,18 @@ from storage.tables import RUN
 
 @pytest.fixture
 def library(store, make_run):
-    """Five runs by name; each is a second younger than the one before."""
+    """
+    Five runs by name; each is a second younger than the one before.
+
+    What is searched for cannot stand in a run's id by chance: it has a letter that ids lack (l, o, u) or many digits.
+    """
     runs = {
         "a": make_run(
             store, engine="sven", preset="smoke", seed=3, tags=("slow", "paper"), note="First 100% try"
         ),
         "b": make_run(store, engine="gns", seed=1, owner="visitor", tags=("paper",)),
         "c": make_run(
-            store, engine="sven", seed=2, params={"rank": 17, "model": "Qwen_x"}, headline=("Ours", "loss")
+            store, engine="sven", seed=2, params={"rank": 1700017, "model": "Quill_x"}, headline=("Ours", "loss")
         ),
         "d": make_run(store, engine="elr", seed=5, headline=("Ours", "loss")),
         "e": make_run(store, engine="sven", seed=4, headline=("Ours", "loss")),
@@ -74,10 +78,10 @@ def library(store, make_run):
         (RunQuery(parent_id="0" * 26), ""),
         (RunQuery(text="first TRY"), "a"),
         (RunQuery(text="100%"), "a"),
-        (RunQuery(text="n_x"), "c"),
-        (RunQuery(text="nwx"), ""),
+        (RunQuery(text="l_x"), "c"),
+        (RunQuery(text="lux"), ""),
         (RunQuery(text="slo"), "a"),
-        (RunQuery(text="sven 17"), "c"),
+        (RunQuery(text="sven 1700017"), "c"),
         (RunQuery(order="seed"), "deacb"),
         (RunQuery(order="engine", descending=False), "dbeca"),
         (RunQuery(order="status", descending=False), "edcba"),
