@@ -16,6 +16,7 @@ from storage.errors import (
 )
 from storage.notices import Kind, Notices
 from storage.record import Record
+from storage.series import decimated
 from storage.status import Status
 from storage.store import Store
 from storage.tables import Run
@@ -69,6 +70,7 @@ __all__ = [
     "Store",
     "TableData",
     "Writer",
+    "decimated",
     "export_bundle",
     "import_bundle",
 ]

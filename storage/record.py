@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -73,6 +75,14 @@ _CHUNKS = (
 )
 
 
+_ALIKE = (
+    select(SERIES.c.series, CHUNK.c.steps, CHUNK.c.times, CHUNK.c["values"])
+    .join(CHUNK, CHUNK.c.series_id == SERIES.c.id)
+    .where(SERIES.c.run_id == bindparam("run_id"), SERIES.c.name == bindparam("name"))
+    .order_by(SERIES.c.position, CHUNK.c.number)
+)
+
+
 class Record:
     """Reads one run. `run` is its row when this object was made or last refreshed."""
 
@@ -114,6 +124,17 @@ class Record:
             curves.unpacked(column)[start % CHUNK_POINTS :] for column in zip(*rows, strict=True)
         )
         return Points(steps, times, values)
+
+    def points_of(self, name: str) -> dict[str, Points]:
+        """The points of every curve of that name by series, in the order in which they first appeared: one question
+        for all."""
+        wanted = {"run_id": self.run_id, "name": name}
+        rows = self.store.database.read(lambda connection: connection.execute(_ALIKE, wanted).all())
+        columns = {
+            series: [curves.unpacked(column) for column in list(zip(*chunks, strict=True))[1:]]
+            for series, chunks in groupby(rows, key=itemgetter(0))
+        }
+        return {series: Points(*found) for series, found in columns.items()}
 
     def decimated(self, series: str, name: str, buckets: int = 1000) -> Points:
         """At most `2 * buckets` points that draw the same line: see `series.decimated`."""

@@ -15,7 +15,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from storage import queries, runs, schema
 from storage.artifacts import Artifacts
@@ -30,6 +30,7 @@ from storage.values import CommandRow, RunPage, RunQuery
 from storage.writer import Writer
 
 NO_LIFE_SIGN = "The worker stopped without a word: it was killed, or its machine went down."
+_WAITING = select(COMMAND.c.id).where(COMMAND.c.run_id == bindparam("run_id")).limit(1)
 
 
 class Store:
@@ -244,8 +245,8 @@ class Store:
 
     def take_commands(self, run_id: str) -> list[CommandRow]:
         """Take the waiting commands of a run, oldest first. Cheap when there are none: no lock is taken."""
-        waiting = select(COMMAND.c.id).where(COMMAND.c.run_id == run_id).limit(1)
-        if self.database.read(lambda connection: connection.execute(waiting).first()) is None:
+        wanted = {"run_id": run_id}
+        if self.database.read(lambda connection: connection.execute(_WAITING, wanted).first()) is None:
             return []
         return self.database.write(lambda connection: runs.take_commands(connection, run_id))
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from storage import ArrayInfo, Points, Record, StorageError
+from storage import ArrayInfo, Points, Record, StorageError, decimated
 from ui.figures import MAX_FRAMES, MAX_POINTS, Curve, Role, evenly
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -32,13 +32,11 @@ def curves(
     **options: Any,
 ) -> list[Curve]:
     """One curve for each contender of the scalar `name` over its own steps."""
-    wanted = (
-        contenders(record, name) if only is None else [s for s in contenders(record, name) if s in set(only)]
-    )
-    made = []
-    for series in wanted:
-        points = record.decimated(series, name, MAX_POINTS // 2)
-        role = (roles or {}).get(series)
+    wanted, made = None if only is None else set(only), []
+    for series, every in record.points_of(name).items():
+        if wanted is not None and series not in wanted:
+            continue
+        points, role = decimated(every, MAX_POINTS // 2), (roles or {}).get(series)
         made.append(Curve(series, points.steps, points.values, role=role, variant=variant, **options))
     return made
 
@@ -50,9 +48,11 @@ def curves_against(
     the steps themselves where `across` is empty."""
     if not across:
         return curves(record, name, roles=roles, variant=variant)
-    made = []
-    for series in contenders(record, across):
-        x, y = joined(record.points(series, across), record.decimated(series, name, MAX_POINTS // 2))
+    made, measured = [], record.points_of(name)
+    for series, cost in record.points_of(across).items():
+        if series not in measured:
+            continue
+        x, y = joined(cost, decimated(measured[series], MAX_POINTS // 2))
         if x.size:
             made.append(Curve(series, x, y, role=(roles or {}).get(series), variant=variant))
     return made

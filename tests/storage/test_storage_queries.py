@@ -24,7 +24,11 @@ def library(store, make_run):
         ),
         "b": make_run(store, engine="gns", seed=1, owner="visitor", tags=("paper",)),
         "c": make_run(
-            store, engine="sven", seed=2, params={"rank": 1700017, "model": "Quill_x"}, headline=("Ours", "loss")
+            store,
+            engine="sven",
+            seed=2,
+            params={"rank": 1700017, "model": "Quill_x"},
+            headline=("Ours", "loss"),
         ),
         "d": make_run(store, engine="elr", seed=5, headline=("Ours", "loss")),
         "e": make_run(store, engine="sven", seed=4, headline=("Ours", "loss")),
