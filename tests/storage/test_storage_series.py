@@ -63,6 +63,26 @@ def test_many_points_at_once_are_the_same_as_one_by_one(store, make_run) -> None
     assert summaries[0] == summaries[1]
 
 
+def test_all_curves_of_a_name_come_in_the_order_of_their_first_points(store, make_run) -> None:
+    run = make_run(store)
+    with store.writer(run.id) as writer:
+        for series, count in {"b": 2500, "a": 1000, "c": 1}.items():
+            steps = np.arange(count)
+            writer.scalars(series, "loss", steps, steps / 3, steps * 0.5)
+            writer.scalars(series, "other", [0], [1], [0])
+            writer.flush()
+        writer.scalars("a", "loss", [1000], [math.nan], [7])
+    record = store.record(run.id)
+    found = record.points_of("loss")
+    assert list(found) == ["b", "a", "c"]
+    for series, points in found.items():
+        alone = record.points(series, "loss")
+        for part in ("steps", "times", "values"):
+            assert getattr(points, part).tobytes() == getattr(alone, part).tobytes()
+    assert record.points_of("nothing") == {}
+    assert store.record(make_run(store).id).points_of("loss") == {}, "another run's curves are its own"
+
+
 @pytest.mark.parametrize(
     "bad", [([0, 1], [0], [0]), ([[0]], [[0]], [[0]]), (["x"], [0], [0]), ([0], [object()], [0])]
 )

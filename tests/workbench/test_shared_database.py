@@ -70,7 +70,7 @@ def test_a_recorder_does_not_ask_for_commands_while_news_arrive(
     event.listen(bench.store.database.engine, "before_cursor_execute", count)
     run = bench.create("fixture", {"steps": 30, "pause_s": 0.05})
     assert bench.run_inline(run.id).status is Status.finished
-    assert len(asked) <= 3, "1.5 s of looking every 0.1 s would be fifteen"
+    assert len(asked) <= 3, "1.5 s of looking at every beat would be six"
     asked.clear()
     long = bench.create("fixture", {"steps": 100_000, "pause_s": 0.01})
     timer = threading.Timer(0.5, lambda: bench.cancel(long.id))
