@@ -120,7 +120,7 @@
       return all.filter(fits);
     }
 
-    /* Small pictures get a whole number of screen pixels for each of theirs. */
+    /* Small pictures get a whole number of screen pixels for each of theirs; what belongs to them is as wide. */
     scale() {
       for (const group of this.groups.values())
         for (const shot of group.shots.values()) {
@@ -128,7 +128,7 @@
           const { width, height } = shot.frame;
           const small = Math.max(width, height) <= SMALL;
           const times = Math.floor((room - 2) / width);
-          shot.canvas.style.width = small && times >= 1 ? `${times * width + 2}px` : "";
+          shot.node.style.setProperty("--wb-wide", small && times >= 1 ? `${times * width + 2}px` : "100%");
         }
     }
   }
