@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -29,7 +29,7 @@ RADIUS = 0.6
 MORE_DRAWS = 6
 """Best-of-N gets at most so many noises an iteration of ReNO to fill the time that ReNO took."""
 FEW = 4
-"""Up to so many rows, best-of-N's draws of an iteration go through the models together."""
+"""Up to so many rows, the draws of an iteration without gradients go through the models together."""
 
 
 def without(title: str) -> str:
@@ -217,7 +217,7 @@ class Contest:
     def advance(self, i: int) -> None:
         """Iteration i (from 0) of every contender."""
         self.reno.advance()
-        self.draw(i * DRAWS, DRAWS)
+        self.draw(i * DRAWS, DRAWS, *self._neighbours(i))
         self.drawn = (i + 1) * DRAWS
         if i + 1 == self.warm_from:
             self.warm_pool_s = self.best.seconds
@@ -228,25 +228,29 @@ class Contest:
         for gang in (self.ablations, self.unclipped):
             if gang is not None:
                 gang.advance()
-        if self.zero is not None:
-            fresh = torch.stack([self.objective.draw(self.seed, p, 1_000_000 + i) for p in self.places])
-            candidate = self.noise if i == 0 else neighbour(self.zero.search.noise, fresh, RADIUS)
-            self._look(self.zero, [candidate])
         self._advance_halved(i)
 
-    def draw(self, first: int, count: int) -> None:
-        """Let best-of-N look at its candidates number `first` and on; candidate 0 is the plain picture."""
+    def draw(self, first: int, count: int, *others: tuple[Lookout, torch.Tensor]) -> None:
+        """Let best-of-N look at its candidates number `first` and on, and others at theirs; candidate 0 is the plain
+        picture."""
         drawn = [
             self.noise
             if number == 0
             else torch.stack([self.objective.draw(self.seed, p, number) for p in self.places])
             for number in range(first, first + count)
         ]
+        asked = [*((self.best, candidate) for candidate in drawn), *others]
         if len(self.places) <= FEW:
-            self._look(self.best, drawn)
+            self._look(asked)
         else:
-            for candidate in drawn:
-                self._look(self.best, [candidate])
+            for one in asked:
+                self._look([one])
+
+    def _neighbours(self, i: int) -> Iterator[tuple[Lookout, torch.Tensor]]:
+        """Where the search without gradients looks next, where there is one."""
+        if self.zero is not None:
+            fresh = torch.stack([self.objective.draw(self.seed, p, 1_000_000 + i) for p in self.places])
+            yield self.zero, self.noise if i == 0 else neighbour(self.zero.search.noise, fresh, RADIUS)
 
     def fill_time(self, seconds: float) -> None:
         """Let best-of-N go on until it had as much time, up to `MORE_DRAWS` noises an iteration."""
@@ -254,19 +258,18 @@ class Contest:
         while self.best.seconds < seconds and self.best.search.evaluated < most:
             self.draw(self.best.search.evaluated, DRAWS)
 
-    def _look(self, lookout: Lookout, candidates: list[torch.Tensor]) -> None:
+    def _look(self, asked: Sequence[tuple[Lookout, torch.Tensor]]) -> None:
+        """One batch of candidates; each takes an equal share of its time."""
         started = now(self.objective.device)
-        noise = torch.cat(candidates)
-        evaluate = self.objective.evaluate(self.prompt_of.repeat(len(candidates)))
-        pictures, rewards = values(noise, evaluate, self.settings.at_once)
-        before, n = lookout.seconds, len(self.places)
-        took = now(self.objective.device) - started
-        for k, candidate in enumerate(candidates):
+        evaluate = self.objective.evaluate(self.prompt_of.repeat(len(asked)))
+        pictures, rewards = values(torch.cat([noise for _, noise in asked]), evaluate, self.settings.at_once)
+        each, n = (now(self.objective.device) - started) / len(asked), len(self.places)
+        for k, (lookout, candidate) in enumerate(asked):
             rows = slice(k * n, (k + 1) * n)
             lookout.search, better = consider(
                 lookout.search, candidate, pictures[rows], rewards[rows], self.weights
             )
-            lookout.seconds = before + took * (k + 1) / len(candidates)
+            lookout.seconds += each
             lookout.trace.append((lookout.seconds, lookout.search.best))
             lookout.pictures.append(lookout.search.pictures if bool(better.any()) else None)
             assert lookout.search.rewards is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,11 @@ class Judged:
     soft: np.ndarray | None
     watched: np.ndarray
     parts: tuple[str, ...]
+
+    def rows(self, rows: slice) -> Judged:
+        """Some of the verdicts."""
+        strict, soft = (None if v is None else v[rows] for v in (self.strict, self.soft))
+        return Judged(strict, soft, self.watched[rows], self.parts[rows])
 
 
 class Judge:
@@ -54,6 +59,14 @@ class Judge:
             watched,
             tuple(demands(v) for v in said),
         )
+
+    def each(self, pictures: Mapping[str, torch.Tensor], prompt_of: torch.Tensor) -> dict[str, Judged]:
+        """Verdicts on the pictures [N, 3, H, W] of several contenders for the same N prompts, in one batch."""
+        if not pictures:
+            return {}
+        said = self(torch.cat(list(pictures.values())), prompt_of.repeat(len(pictures)))
+        n = len(prompt_of)
+        return {name: said.rows(slice(k * n, (k + 1) * n)) for k, name in enumerate(pictures)}
 
 
 def demands(verdict: object) -> str:

@@ -12,7 +12,17 @@ from engines.contract import Context, Refusal
 from engines.events import Alert, Array, Axis, Command, Event, File, Picture, Progress, Text
 from engines.images import noise_file
 from engines.images.reno import claims, report
-from engines.images.reno.contest import BEST, DRAWS, PLAIN, RENO, WARM, ZERO, Contest
+from engines.images.reno.contest import (
+    BEST,
+    DRAWS,
+    HALVED,
+    PLAIN,
+    RENO,
+    WARM,
+    ZERO,
+    Contest,
+    Lookout,
+)
 from engines.images.reno.finals import Final, finals, handed_over, timed
 from engines.images.reno.judging import Judge, Judged
 from engines.images.reno.method import norm_band, typical_norm
@@ -145,28 +155,38 @@ class Watch:
 
     def judgements(self, i: int) -> Iterator[Event]:
         """The judges on the best of everybody; pictures that did not change are not judged again."""
+        self.verdicts |= self.judge.each(dict(self.to_judge()), self.contest.prompt_of)
         for gang in self.contest.gangs():
             for arm in gang.arms:
-                if arm.info is None or arm.series == "ReNO, halving":
+                if arm.series in self.verdicts:
+                    yield from report.judged_scalars(arm.series, self.watched, self.verdicts[arm.series], i)
+        for lookout in self.contest.lookouts():
+            step = (i + 1) * self.looks(lookout) - 1
+            verdict = self.verdicts[lookout.series]
+            yield from report.judged_scalars(lookout.series, self.watched, verdict, step)
+        mine = self.verdicts[RENO]
+        if mine.soft is not None:
+            self.soft.append((mine.soft, self.contest.reno.state.best.cpu().numpy()))
+
+    def to_judge(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Who has new best pictures since the last iteration, and these."""
+        for gang in self.contest.gangs():
+            for arm in gang.arms:
+                if arm.info is None or arm.series == HALVED:
                     continue
                 if bool(arm.info.is_best.any()) or arm.series not in self.verdicts:
                     pictures = gang.of(arm).best_pictures
                     assert pictures is not None
-                    self.verdicts[arm.series] = self.judge(pictures, self.contest.prompt_of)
-                yield from report.judged_scalars(arm.series, self.watched, self.verdicts[arm.series], i)
+                    yield arm.series, pictures
         for lookout in self.contest.lookouts():
-            count = DRAWS if lookout is self.contest.best else 1
-            changed = lookout.pictures[-count:]
+            changed = lookout.pictures[-self.looks(lookout) :]
             if any(p is not None for p in changed) or lookout.series not in self.verdicts:
                 assert lookout.search.pictures is not None
-                self.verdicts[lookout.series] = self.judge(lookout.search.pictures, self.contest.prompt_of)
-            step = (i + 1) * count - 1
-            yield from report.judged_scalars(
-                lookout.series, self.watched, self.verdicts[lookout.series], step
-            )
-        mine = self.verdicts[RENO]
-        if mine.soft is not None:
-            self.soft.append((mine.soft, self.contest.reno.state.best.cpu().numpy()))
+                yield lookout.series, lookout.search.pictures
+
+    def looks(self, lookout: Lookout) -> int:
+        """How many pictures it looks at in an iteration."""
+        return DRAWS if lookout is self.contest.best else 1
 
     def noise_file(self) -> File:
         """ReNO's noise as it stands, with its momentum and the best so far."""
