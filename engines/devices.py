@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,19 @@ def one_thread(wanted: bool) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def two_lanes(wanted: bool) -> Iterator[Executor | None]:
+    """As `one_thread`; and where it is `wanted` and this process may use a second core, a thread for work that goes on
+    beside that of the caller, itself kept to one thread. The two never wait for each other inside a layer, so a busy
+    second core costs no more than the time that it takes away."""
+    import torch
+
+    has_room = wanted and torch.get_num_threads() > 1
+    with one_thread(wanted), ExitStack() as stack:
+        lane = ThreadPoolExecutor(1, "lane", torch.set_num_threads, (1,)) if has_room else None
+        yield stack.enter_context(lane) if lane is not None else None
 
 
 def seed_sequence(seed: int, *names: str | int) -> np.random.SeedSequence:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -81,7 +82,10 @@ class Gang:
 
 
 def now(device: torch.device) -> float:
-    """Seconds on a clock that waits for the device."""
+    """Seconds on a clock that waits for the device. Where torch works in the calling thread alone, the seconds that this
+    thread worked: what else the machine does meanwhile counts for nobody."""
+    if device.type == "cpu" and torch.get_num_threads() == 1:
+        return time.thread_time()
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
@@ -112,7 +116,9 @@ class Lookout:
 
 
 class Contest:
-    """The contenders of one set of rows. `advance(i)` moves all of them; what they reached stands in the fields."""
+    """The contenders of one set of rows. `advance(i)` moves all of them; what they reached stands in the fields.
+
+    With a `lane`, a thread to work in, those whose time nobody compares move there while the others move here."""
 
     def __init__(
         self,
@@ -122,8 +128,10 @@ class Contest:
         places: list[int],
         seed: int,
         start: dict[str, torch.Tensor] | None = None,
+        lane: Executor | None = None,
     ) -> None:
         self.objective, self.params, self.seed, self.places = objective, params, seed, places
+        self.lane = lane
         self.prompt_of = prompt_of.to(objective.device)
         self.evaluate = objective.evaluate(self.prompt_of)
         self.weights = torch.tensor(objective.weights, device=objective.device)
@@ -216,6 +224,7 @@ class Contest:
 
     def advance(self, i: int) -> None:
         """Iteration i (from 0) of every contender."""
+        beside = self.lane.submit(self._advance_beside, i) if self.lane is not None else None
         self.reno.advance()
         self.draw(i * DRAWS, DRAWS, *self._neighbours(i))
         self.drawn = (i + 1) * DRAWS
@@ -225,6 +234,12 @@ class Contest:
             self.warm = self._gang([WARM], self.best.search.noise, lr=rate)
         elif self.warm is not None:
             self.warm.advance()
+        if beside is not None:
+            beside.result()
+        else:
+            self._advance_beside(i)
+
+    def _advance_beside(self, i: int) -> None:
         for gang in (self.ablations, self.unclipped):
             if gang is not None:
                 gang.advance()

@@ -28,7 +28,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from engines.contract import Context, Engine, Paper, Run
-from engines.devices import one_thread
+from engines.devices import two_lanes
 from engines.events import Command, Event
 from engines.images.reno.claim_list import CLAIMS
 from engines.images.reno.params import PRESETS, REPRODUCE, RenoParams, check
@@ -61,15 +61,15 @@ def run(params: RenoParams, context: Context) -> Run:
 
 
 def _events(params: RenoParams, context: Context, inbox: deque[Command]) -> Generator[Event, None, None]:
-    with one_thread(params.is_world):
+    with two_lanes(params.is_world) as lane:
         if params.experiment == "list":
             from engines.images.reno import listing
 
-            yield from listing.run(params, context)
+            yield from listing.run(params, context, lane)
         else:
             from engines.images.reno import single
 
-            yield from single.run(params, context, inbox)
+            yield from single.run(params, context, inbox, lane)
 
 
 ENGINE = Engine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 
 import numpy as np
 import torch
@@ -23,8 +24,8 @@ SHOWN = 60
 """Pictures of the list that are kept."""
 
 
-def run(params: RenoParams, context: Context) -> Iterator[Event]:
-    """The contest on batches of pictures, each with its prompt and noise."""
+def run(params: RenoParams, context: Context, lane: Executor | None = None) -> Iterator[Event]:
+    """The contest on batches of pictures, each with its prompt and noise. `lane` as in `Contest`."""
     listed = chosen(params, context.inputs, context.seed)
     yield Progress(0, 1, "loading the models")
     if not params.is_world:
@@ -42,7 +43,9 @@ def run(params: RenoParams, context: Context) -> Iterator[Event]:
     curves = Curves(params.iterations)
     for number, batch in enumerate(batches):
         prompt_of = torch.tensor([prompt for prompt, _ in batch])
-        contest = Contest(objective, params, prompt_of, [place for _, place in batch], context.seed)
+        contest = Contest(
+            objective, params, prompt_of, [place for _, place in batch], context.seed, lane=lane
+        )
         for i in range(params.iterations):
             contest.advance(i)
             curves.add(contest, i)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 
 import numpy as np
 import torch
@@ -35,8 +36,10 @@ SAVE_EVERY = 10
 BEFORE, STRIP = "Before and after", "Every iteration"
 
 
-def run(params: RenoParams, context: Context, inbox: deque[Command]) -> Iterator[Event]:
-    """Everything of the experiment; `inbox` holds what the reader asks for meanwhile."""
+def run(
+    params: RenoParams, context: Context, inbox: deque[Command], lane: Executor | None = None
+) -> Iterator[Event]:
+    """Everything of the experiment; `inbox` holds what the reader asks for meanwhile. `lane` as in `Contest`."""
     yield Progress(0, params.iterations + 1, "loading the models")
     if not params.is_world:
         yield Text("memory", plan_memory(params, params.seeds, context.device))
@@ -53,6 +56,7 @@ def run(params: RenoParams, context: Context, inbox: deque[Command]) -> Iterator
         list(range(params.seeds)),
         context.seed,
         start,
+        lane,
     )
     yield from Watch(params, context, objective, contest).events(inbox)
 

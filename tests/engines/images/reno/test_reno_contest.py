@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from engines.devices import two_lanes
 from engines.images.reno.baselines import consider, init_search, neighbour
 from engines.images.reno.contest import BEST, DRAWS, FREE, RENO, WARM, Contest
 from engines.images.reno.finals import finals, timed
@@ -16,11 +17,11 @@ PROMPTS = ("a red circle left of a blue square", "a green triangle above a red c
 BASE = {"model": "closed-form", "lr": 5.0, "transfer": "none", "iterations": 8, "warm_start": 6}
 
 
-def contest(rows=2, seed=3, prompts=PROMPTS, **changes):
+def contest(rows=2, seed=3, prompts=PROMPTS, lane=None, **changes):
     params = RenoParams(**{**BASE, **changes})
     objective = open_objective(params, prompts, "cpu")
     prompt_of = torch.arange(rows) % len(prompts)
-    return Contest(objective, params, prompt_of, list(range(rows)), seed), Judge(objective, True)
+    return Contest(objective, params, prompt_of, list(range(rows)), seed, lane=lane), Judge(objective, True)
 
 
 def run(made, n=8):
@@ -110,6 +111,44 @@ def test_equal_time_gives_best_of_n_at_least_the_time_of_reno(whole):
         assert one.is_filled or one.final.looks >= 6 * 8 - DRAWS
         assert one.final.looks >= 1
     assert f"{BEST} = 8" in finals(made, judge)
+
+
+@pytest.mark.parametrize("model", ["closed-form", "embedded-g"])
+def test_work_beside_the_main_thread_changes_no_number(model):
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    everybody = {"compare": ("warm", "ablations", "no_clip", "halving"), "warm_start": 3, "model": model}
+    try:
+        with two_lanes(True) as lane:
+            assert lane is not None
+            beside = run(contest(lane=lane, **everybody)[0], 3)
+            alone = run(contest(**everybody)[0], 3)
+        assert torch.get_num_threads() == 2, "what was there before is back"
+    finally:
+        torch.set_num_threads(before)
+    pairs = list(zip(beside.gangs(), alone.gangs(), strict=True))
+    assert len(pairs) == 5
+    for one, other in pairs:
+        for part in ("noise", "best", "best_pictures", "best_rewards"):
+            assert torch.equal(getattr(one.state, part), getattr(other.state, part)), (
+                one.arms[0].series,
+                part,
+            )
+        assert one.seconds > 0
+
+
+def test_one_core_has_no_second_lane():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with two_lanes(True) as lane:
+            assert lane is None
+        torch.set_num_threads(2)
+        with two_lanes(False) as lane:
+            assert lane is None
+            assert torch.get_num_threads() == 2, "full-size models keep their threads"
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_search_without_gradients_keeps_the_norm():
