@@ -1,9 +1,10 @@
 """How a served workbench holds up: 20 viewers that follow one live run and 20 that browse the library, at once.
 
-    python benchmarks/load.py [--viewers 20] [--browsers 20] [--engine matrix_completion] [--rounds 2] [--json]
+    python benchmarks/load.py [--viewers 20] [--browsers 20] [--engine matrix_completion] [--rounds 4] [--json]
 
 A server of its own (one worker, a home with 300 earlier runs) is started; the run is executed alone and with everybody looking in
-turns, so that what the readers cost it is not mistaken for what else the machine did; the processor time of the server and of the
+turns, and each time that it was watched is set against the runs alone just before and after it, so that what the readers cost
+it is not mistaken for what else the machine did; the processor time of the server and of the
 readers themselves (who share the machine here) is told beside. Viewers ask what the page's timer asks,
 at the page's pace, each with the version that it has; browsers open lists, searches, Home, runs and comparisons with a pause between.
 Then 200 starts arrive at once. Bars: median answer under 150 ms, no error, the run slowed by less than 10 %, each start queued or
@@ -178,12 +179,15 @@ async def browse(
 ) -> None:
     """Somebody who looks around: a list, a search, Home, a run, a comparison, with a second or two between."""
     chance = random.Random(seed)
+    session = f"browser{seed}"  # a page keeps its session with Gradio
 
     def act(**event: Any) -> Awaitable[httpx.Response]:
-        return http.post("/gradio_api/run/act", json={"data": [], "event_data": event})
+        asked = {"data": [], "event_data": event, "session_hash": session}
+        return http.post("/gradio_api/run/act", json=asked)
 
     def go(search: str) -> Awaitable[httpx.Response]:
-        return http.post("/gradio_api/run/go", json={"data": [], "event_data": {"search": search, "id": 1}})
+        asked = {"data": [], "event_data": {"search": search, "id": 1}, "session_hash": session}
+        return http.post("/gradio_api/run/go", json=asked)
 
     moves: tuple[tuple[str, Callable[[], Awaitable[httpx.Response]]], ...] = (
         ("list", lambda: http.get("/wb/library/runs", params={"page": str(chance.randrange(10))})),
@@ -265,9 +269,10 @@ async def measure(server: Served, ids: list[str], options: argparse.Namespace) -
             looked_at.append(await watched(url, options, values, ids, tally))
             served_s, asked_s = served_s + server.cpu_s() - served, asked_s + time.process_time() - asked
             alone.append(await execute(http, options.engine, values, 0))
-    quiet_s, watched_s = (
-        statistics.median(one["duration_s"] for one in found) for found in (alone, looked_at)
-    )
+    slowed = [
+        2 * one["duration_s"] / (before["duration_s"] + after["duration_s"]) - 1
+        for one, before, after in zip(looked_at, alone, alone[1:], strict=False)
+    ]
     together_s = sum(one["duration_s"] for one in looked_at)
     return {
         "machine": {"cores": os.cpu_count(), "load_average": [round(one, 2) for one in os.getloadavg()]},
@@ -275,7 +280,8 @@ async def measure(server: Served, ids: list[str], options: argparse.Namespace) -
             "engine": options.engine,
             "alone_s": [round(one["duration_s"], 2) for one in alone],
             "watched_s": [round(one["duration_s"], 2) for one in looked_at],
-            "slowed": round(watched_s / quiet_s - 1, 3),
+            "slowed": round(statistics.median(slowed), 3),
+            "slowed_each": [round(one, 3) for one in slowed],
             "statuses": [one["status"] for one in (*alone, *looked_at)],
             "cores_of_the_server": round(served_s / together_s, 3),
             "cores_of_the_readers": round(asked_s / together_s, 3),
@@ -309,7 +315,7 @@ def main() -> int:
     parser.add_argument(
         "--values", default="{}", help="parameters of the run as JSON, over its default preset"
     )
-    parser.add_argument("--rounds", type=int, default=2, help="how often the run is watched")
+    parser.add_argument("--rounds", type=int, default=4, help="how often the run is watched")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="workbench-load-") as room:
