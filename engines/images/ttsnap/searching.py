@@ -158,7 +158,7 @@ class Search:
         yield Text(
             "what was saved",
             f"{self.number} seeds for {self.spent():.0f} calls; drawing all of them to the end would cost "
-            f"{self.number * self.params.prices.best_of_n():.0f}: {share:.0f} % saved.",
+            f"{self.number * self.params.prices.best_of_n():.0f}: {share:.0f}\u00a0% saved.",
         )
         yield report.saved(self.live, self.params.budget, saved)
         if self.models.aware and choices.plain_prompt(self.params.prompt) not in figures.held():
