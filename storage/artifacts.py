@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
@@ -141,12 +141,20 @@ class Artifacts:
 
         return self._database.write(remove)
 
-    def register(self, connection: Connection, content: Content, media_type: str, name: str = "") -> None:
-        """Give placed content its row, in the transaction that will refer to it."""
-        values = {"hash": content.hash, "media_type": media_type, "size": content.size, "name": name}
-        statement = self._database.insert(ARTIFACT).values(**values, created_at=time.time(), held_until=0.0)
-        connection.execute(statement.on_conflict_do_nothing())
-        self.blobs.place(content)  # looks; and puts again what another process removed meanwhile
+    def register(self, connection: Connection, contents: Sequence[tuple[Content, str, str]]) -> None:
+        """Give placed contents, each with its media type and name, their rows, in the transaction that will refer
+        to them."""
+        if not contents:
+            return
+        now = time.time()
+        rows = [
+            {"hash": content.hash, "media_type": media_type, "size": content.size, "name": name}
+            | {"created_at": now, "held_until": 0.0}
+            for content, media_type, name in contents
+        ]
+        connection.execute(self._database.insert_new(ARTIFACT), rows)
+        for content, _, _ in contents:
+            self.blobs.place(content)  # looks; and puts again what another process removed meanwhile
 
     def close(self) -> None:
         """Remove local copies."""
@@ -160,7 +168,7 @@ class Artifacts:
 
             def hold(connection: Connection) -> None:
                 self._database.lock_artifacts(connection)
-                self.register(connection, content, media_type, name)
+                self.register(connection, [(content, media_type, name)])
                 until = ARTIFACT.c.hash == content.hash
                 connection.execute(update(ARTIFACT).where(until).values(held_until=time.time() + HOLD_S))
 

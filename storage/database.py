@@ -149,6 +149,10 @@ class Database:
         """An INSERT of this database's kind, which knows ON CONFLICT."""
         return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
 
+    def insert_new(self, table: Table) -> Insert:
+        """An INSERT that passes over rows which are there already."""
+        return _insert_new(sqlite.insert if self.is_sqlite else postgresql.insert, table)
+
     def upsert(self, table: Table, keys: tuple[str, ...], replaced: tuple[str, ...]) -> Insert:
         """An INSERT that sets the `replaced` columns where a row with these keys is there already."""
         return _upsert(sqlite.insert if self.is_sqlite else postgresql.insert, table, keys, replaced)
@@ -259,6 +263,12 @@ def _upsert(
     statement = insert(table)
     fresh = {name: statement.excluded[name] for name in replaced}
     made: Insert = statement.on_conflict_do_update(index_elements=keys, set_=fresh)
+    return made
+
+
+@cache  # as above
+def _insert_new(insert: Callable[[Table], Any], table: Table) -> Insert:
+    made: Insert = insert(table).on_conflict_do_nothing()
     return made
 
 

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, case, delete, insert, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Insert,
+    Table,
+    bindparam,
+    case,
+    delete,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningDelete
 
 from storage.artifacts import Artifacts, remove_unreferenced
 from storage.blobs import Content
@@ -68,17 +81,16 @@ def write_batch(
     version = _touch_run(connection, run_id, batch.progress)
     if batch.contents:
         database.lock_artifacts(connection)
-    for content, media_type, name in batch.contents:
-        artifacts.register(connection, content, media_type, name)
+        artifacts.register(connection, batch.contents)
     stamp = {"run_id": run_id, "version": version}
     superseded: set[str] = set()
     for table, rows in batch.frames.items():
         superseded |= _remove_replaced(connection, table, run_id, rows)
-        connection.execute(insert(table), [row | stamp for row in rows])
+        connection.execute(_insert(table), [row | stamp for row in rows])
     for table, named in batch.named.items():
         superseded |= _upsert(connection, database, table, [row | stamp for row in named.values()])
     if batch.alerts:
-        connection.execute(insert(ALERT), [row | stamp for row in batch.alerts])
+        connection.execute(_insert(ALERT), [row | stamp for row in batch.alerts])
     written = write_curves(connection, database, stamp, curves)
     return Written(written, remove_unreferenced(connection, database, superseded))
 
@@ -106,6 +118,18 @@ _KNOWN_CURVE = (
 )
 
 
+@cache
+def _insert(table: Table) -> Insert:
+    return insert(table)
+
+
+@cache
+def _delete_replaced(table: Table) -> ReturningDelete[Any]:
+    names: BindParameter[Any] = bindparam("names", expanding=True)
+    mine = delete(table).where(table.c.run_id == bindparam("run_id"), table.c.name.in_(names))
+    return mine.where(~table.c.keep).returning(table.c.hash)
+
+
 def _touch_run(connection: Connection, run_id: str, progress: tuple[float, float, str] | None) -> int:
     """The next version of the run.
 
@@ -128,9 +152,9 @@ def _remove_replaced(
     connection: Connection, table: Table, run_id: str, rows: list[dict[str, Any]]
 ) -> set[str]:
     """Remove the frames that were not to be kept and have a successor now. Returns the artifacts they used."""
-    names = {row["name"] for row in rows}
-    statement = delete(table).where(table.c.run_id == run_id, table.c.name.in_(names), ~table.c.keep)
-    return {item for item in connection.execute(statement.returning(table.c.hash)).scalars() if item}
+    names = list({row["name"] for row in rows})
+    removed = connection.execute(_delete_replaced(table), {"run_id": run_id, "names": names})
+    return {item for item in removed.scalars() if item}
 
 
 def _upsert(connection: Connection, database: Database, table: Table, rows: list[dict[str, Any]]) -> set[str]:

@@ -39,7 +39,7 @@ NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
 
 
 class OutsideRun:
-    """The pen of a run. Each method keeps one thing; it is durable a quarter of a second later."""
+    """The pen of a run. Each method keeps one thing; it is durable within half a second."""
 
     def __init__(self, bench: Workbench, run: Run, headline: tuple[str, str], scratch: Path) -> None:
         self.id = run.id

@@ -1,9 +1,10 @@
 """Drives an engine's generator and keeps what it says.
 
-The engine's thread writes into the store's buffer; a second thread, the pulse, makes it durable four times a
-second, gives signs of life while the engine is silent, and takes the commands that readers left for the run.
+The engine's thread writes into the store's buffer; a second thread, the pulse, makes it durable five times in two
+seconds, gives signs of life while the engine is silent, and takes the commands that readers left for the run.
 So a long silent step delays nothing that was said before it. Each beat finds the processor's caches full of the
-engine's numbers and takes a millisecond of its time: hence one beat for everything, and no more than four a second.
+engine's numbers and takes milliseconds of its time: hence one beat for everything, and no more of them than it
+takes to keep within half a second what was said.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from storage import CommandRow, Kind, Notices, Run, Status, StorageError, Store,
 from workbench.failures import EngineFault, explain, trace_of
 from workbench.transcript import Transcript
 
-BEAT_S = 0.25
+BEAT_S = 0.4
 """The pulse makes events durable and looks for commands at least this often, in seconds."""
 LATEST_FLUSH_S = 0.5
 """The engine's own thread flushes after this long, where the engine kept the pulse from running (compiled code

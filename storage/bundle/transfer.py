@@ -218,9 +218,14 @@ def _bring_in(
 
         def insert_all(connection: Connection) -> None:
             store.database.lock_artifacts(connection)
-            for entry in document.artifacts:
-                if entry.hash in needed:
-                    store.artifacts.register(connection, contents[entry.hash], entry.media_type, entry.name)
+            store.artifacts.register(
+                connection,
+                [
+                    (contents[entry.hash], entry.media_type, entry.name)
+                    for entry in document.artifacts
+                    if entry.hash in needed
+                ],
+            )
             for run, found in zip(runs, points, strict=True):
                 insert_run(connection, store.database, run, found, inline, owner)
 
