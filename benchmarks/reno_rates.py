@@ -21,11 +21,12 @@ import torch
 from engines.images import choices
 from engines.images.reno.baselines import consider, init_search, neighbour
 from engines.images.reno.contest import DRAWS
-from engines.images.reno.judging import Judge, paired
+from engines.images.reno.judging import Judge
 from engines.images.reno.method import Settings, init, step, values
 from engines.images.reno.objective import Objective, open_objective
 from engines.images.reno.params import REPRODUCE, RenoParams
 from engines.images.reno.prompt_files import Listed, chosen
+from engines.images.verdicts import paired
 
 EVALUATED = range(10)
 TUNING_SEED = 1_000

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from engines.events import ClaimCheck
+from engines.images import verdicts
 from engines.images.reno.contest import BEST, FREE, PLAIN, RENO, WARM
 from engines.images.reno.finals import Final, Timed
-from engines.images.reno.judging import paired
 from engines.images.reno.params import RenoParams
 
 RISE = 1e-3
@@ -35,14 +35,18 @@ def check(
         bool((reno.reward > plain.reward + RISE).all()),
         f"Smallest gain of {len(plain.reward)}: {reno.reward[worst] - plain.reward[worst]:.3g}.",
     )
-    yield _more("equal_iterations", reno.reward, found[f"{BEST} = {n}"].reward, f"Against {n} looks.")
+    yield verdicts.check(
+        "equal_iterations", reno.reward, found[f"{BEST} = {n}"].reward, f"Against {n} looks."
+    )
     by_name = {one.against: one for one in times}
     yield _at_equal_time("time_equal", reno.reward, by_name[RENO], by_name[RENO].final.reward)
     if reno.judged.strict is None or plain.judged.strict is None:
         yield ClaimCheck("accuracy", None, None, None, "No exact checker for this model's pictures.")
     else:
         yield _all_right(
-            _more("accuracy", reno.judged.strict, plain.judged.strict, "Judged by the exact checker.")
+            verdicts.check(
+                "accuracy", reno.judged.strict, plain.judged.strict, "Judged by the exact checker."
+            )
         )
     if WARM in found and WARM in by_name:
         yield _warm(found[WARM], by_name[WARM])
@@ -54,25 +58,14 @@ def check(
     if alone:
         yield _all_rewards(reno, alone)
     if transfer is not None:
-        yield _more("transfer", transfer[1].reward, transfer[0].reward, f"Drawn by {params.transfer_model}.")
-
-
-def _more(key: str, first: np.ndarray, second: np.ndarray, words: str) -> ClaimCheck:
-    """Holds where the mean difference is positive and, from eight pairs on, above two standard errors."""
-    first, second = first.astype(np.float64), second.astype(np.float64)
-    gap, error = paired(first, second)
-    many = len(first) >= 8
-    holds = gap > 2 * error if many else gap > 0
-    rule = "above two standard errors" if many else "above zero (too few pairs for an error)"
-    detail = (
-        f"{words} Difference {gap:+.3f}, standard error {error:.3f} over {len(first)} pairs; holds if {rule}."
-    )
-    return ClaimCheck(key, float(first.mean()), float(second.mean()), bool(holds), detail)
+        yield verdicts.check(
+            "transfer", transfer[1].reward, transfer[0].reward, f"Drawn by {params.transfer_model}."
+        )
 
 
 def _at_equal_time(key: str, mine: np.ndarray, timed: Timed, theirs: np.ndarray) -> ClaimCheck:
     words = f"{timed.against} took {timed.seconds:.2f} s, in which best-of-N looked at {timed.final.looks} noises."
-    found = _more(key, mine, theirs, words)
+    found = verdicts.check(key, mine, theirs, words)
     if timed.is_filled:
         return found
     short = f"Best-of-N stopped at {timed.final.looks} noises before its time was up."
@@ -106,6 +99,10 @@ def _all_rewards(reno: Final, alone: Mapping[str, Final]) -> ClaimCheck:
     if reno.right is None:
         return ClaimCheck("all_rewards", None, None, None, "No exact checker for this model's pictures.")
     name, best = max(alone.items(), key=lambda pair: pair[1].right or 0.0)
-    return ClaimCheck(
-        "all_rewards", reno.right, best.right, bool(reno.right >= (best.right or 0.0)), f"Against {name}."
-    )
+    assert reno.judged.strict is not None
+    assert best.judged.strict is not None
+    # "at least as often" fails where the other's lead holds
+    lead = verdicts.compare(best.judged.strict, reno.judged.strict)
+    holds = None if lead.holds is None else not lead.holds
+    detail = f"{name} minus all rewards. {lead.words}"
+    return ClaimCheck("all_rewards", reno.right, best.right, holds, detail)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,9 +83,3 @@ def wilson(successes: float, n: int, z: float = 1.96) -> tuple[float, float]:
     half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     # rounding would leave -0 and 1.0000000000000002
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
-
-
-def paired(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> tuple[float, float]:
-    """Mean difference and its standard error over pairs; the error is 0 for a single pair."""
-    gap = np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-    return float(gap.mean()), float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else 0.0

@@ -1,13 +1,17 @@
 """The contenders side by side on the closed-form generator: same noises, same budgets, known relations."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 
 from engines.devices import two_lanes
+from engines.images.reno import claims
 from engines.images.reno.baselines import consider, init_search, neighbour
-from engines.images.reno.contest import BEST, DRAWS, FREE, RENO, WARM, Contest
-from engines.images.reno.finals import finals, timed
-from engines.images.reno.judging import Judge, paired, wilson
+from engines.images.reno.contest import BEST, DRAWS, FREE, RENO, WARM, Contest, without
+from engines.images.reno.finals import Timed, finals, timed
+from engines.images.reno.judging import Judge, wilson
 from engines.images.reno.method import Settings, init, step
 from engines.images.reno.objective import open_objective
 from engines.images.reno.params import RenoParams
@@ -172,14 +176,11 @@ def test_consider_keeps_each_rows_better():
     assert search.evaluated == 2
 
 
-def test_wilson_and_pairs():
+def test_wilsons_interval():
     low, high = wilson(8, 10)
     assert (low, high) == (pytest.approx(0.4902, abs=1e-3), pytest.approx(0.9433, abs=1e-3))
     assert wilson(0, 10)[0] == 0.0
     assert wilson(10, 10)[1] == 1.0
-    gap, error = paired([1.0, 2.0, 3.0], [0.0, 0.0, 0.0])
-    assert gap == 2.0
-    assert error == pytest.approx(1 / 3**0.5)
 
 
 def test_autocorrelation_of_white_and_of_striped_noise():
@@ -190,3 +191,27 @@ def test_autocorrelation_of_white_and_of_striped_noise():
     assert abs(found).max() < 0.05
     stripes = white[..., :1].repeat(8, axis=-1)
     assert autocorrelation(stripes)[3, 4] == pytest.approx(1, abs=0.02)
+
+
+def test_a_lead_within_two_standard_errors_is_not_decided():
+    made, judge = contest()
+    found = finals(run(made), judge)
+    lead = np.tile([1.3, -1.0], 4)
+
+    def with_rewards(final, reward, strict=None):
+        judged = replace(final.judged, strict=strict if strict is not None else np.zeros(8, dtype=bool))
+        return replace(final, reward=reward, judged=judged)
+
+    plain = {name: with_rewards(final, np.zeros(8)) for name, final in found.items()}
+    mine = with_rewards(found[RENO], lead, np.tile([True, False], 4))
+    alone = with_rewards(found[RENO], lead, np.tile([True, False, False, True], 2))
+    times = [Timed(RENO, plain[f"{BEST} = 8"], 1.0, 1.0)]
+    checks = {
+        one.key: one
+        for one in claims.check({**plain, RENO: mine, without("R1"): alone}, times, made.params, 512, None)
+    }
+    for key in ("equal_iterations", "time_equal"):
+        assert checks[key].holds is None
+        assert checks[key].detail.startswith("Not decided: above, but within two standard errors.")
+    assert checks["accuracy"].holds is True, "eight pairs, half of them gained"
+    assert checks["all_rewards"].holds is True, "as often right as with one left out"
