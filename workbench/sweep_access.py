@@ -34,6 +34,13 @@ def cancel(access: Access, viewer: str, sweep_id: str) -> None:
     sweeps.cancel(access.workbench, sweep_id)
 
 
+def delete(access: Access, viewer: str, sweep_id: str) -> list[str]:
+    """Delete a sweep with every run that it made; answers the ids that are gone."""
+    for run in (access.workbench.run(sweep_id), *sweeps.everything(access.workbench, sweep_id)):
+        access.require_change(viewer, run, "delete")
+    return sweeps.delete(access.workbench, sweep_id)
+
+
 def repeat(access: Access, viewer: str, sweep_id: str) -> int:
     """Run the cells without a result again; answers how many there are."""
     found = sweeps.read(access.workbench, sweep_id)

@@ -17,8 +17,8 @@ import numpy as np
 from engines.validation import FieldError
 from storage import Run, RunQuery, RunRow, Status
 from workbench.catalog import Catalog
-from workbench.documents import Document, plain
-from workbench.errors import InvalidParams, UnknownRun, UsageError, storage_seam
+from workbench.documents import Document
+from workbench.errors import InvalidParams, RunIsActive, UnknownRun, UsageError, storage_seam
 from workbench.recipes import Recipe
 from workbench.runs import MAX_SEED, Workbench
 from workbench.sweep_axes import Axis, check_axes, key_of, text_of
@@ -29,7 +29,7 @@ MAX_CELLS = 1000
 MAX_SEEDS = 100
 _TOLD = 5
 """Refusals told one by one; a wide sweep of a wrong value would fill the screen."""
-_UNDER_WAY = (Status.queued, Status.running)
+UNDER_WAY = (Status.queued, Status.running)
 
 
 @dataclass(frozen=True)
@@ -113,34 +113,12 @@ class Sweep:
     @property
     def is_over(self) -> bool:
         """Whether no cell waits or runs."""
-        return not any(cell.status in _UNDER_WAY for cell in self.cells)
+        return not any(cell.status in UNDER_WAY for cell in self.cells)
 
     @property
     def run_ids(self) -> list[str]:
         """The cells' runs, as far as they are there."""
         return [cell.row.run.id for cell in self.cells if cell.row]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """One point of a sweep over its seeds: `values` of the cells that finished, mean, lowest and highest (None
-    without any), and how many cells ended without a result."""
-
-    point: Mapping[str, Any]
-    values: tuple[float, ...]
-    failed: int
-
-    @property
-    def mean(self) -> float | None:
-        return float(np.mean(self.values)) if self.values else None
-
-    @property
-    def low(self) -> float | None:
-        return min(self.values, default=None)
-
-    @property
-    def high(self) -> float | None:
-        return max(self.values, default=None)
 
 
 def check(workbench: Workbench, plan: Plan) -> Plan:
@@ -230,20 +208,60 @@ def start(workbench: Workbench, sweep: Sweep) -> None:
             workbench.start(cell.row.run.id)
 
 
+def everything(workbench: Workbench, sweep_id: str) -> list[Run]:
+    """Every run that a sweep ever made, oldest first: also attempts that a newer run of their cell has replaced.
+
+    Raises UnknownRun where it is no sweep."""
+    sweep = workbench.run(sweep_id)
+    plan = Plan.of_run(sweep)
+    found: list[Run] = []
+    while True:
+        query = RunQuery(
+            parent_id=sweep_id,
+            engines=(plan.engine,),
+            owner=sweep.owner,
+            descending=False,
+            offset=len(found),
+            limit=20 * MAX_CELLS,
+        )
+        page = workbench.runs(query)
+        found += [row.run for row in page.rows]
+        if not page.rows or len(found) >= page.total:
+            return found
+
+
 def cancel(workbench: Workbench, sweep_id: str) -> None:
     """Stop the cells that wait or run, those that wait first."""
-    found = [cell.row.run for cell in read(workbench, sweep_id).cells if cell.row]
-    for status in _UNDER_WAY:
+    found = everything(workbench, sweep_id)
+    for status in UNDER_WAY:
         for run in found:
             if run.status is status:
                 workbench.cancel(run.id)
+
+
+def delete(workbench: Workbench, sweep_id: str) -> list[str]:
+    """Delete a sweep with every run that it made, queued ones too; answers the ids that are gone. The sweep goes last,
+    so that what remains after a failure can still be found.
+
+    Raises RunIsActive where a cell is running; then nothing is deleted."""
+    made = everything(workbench, sweep_id)
+    if running := sum(run.status is Status.running for run in made):
+        cells = "a cell is" if running == 1 else f"{running} cells are"
+        raise RunIsActive(f"Of sweep {sweep_id} {cells} still running. Stop the sweep first, then delete it.")
+    # What waits longest goes last: the others must not start while those before them are deleted.
+    gone = []
+    for run in reversed(made):
+        workbench.delete(run.id)
+        gone.append(run.id)
+    workbench.delete(sweep_id)
+    return [*gone, sweep_id]
 
 
 def repeat(workbench: Workbench, sweep_id: str, owner: str = "local") -> list[Run]:
     """New queued runs for the cells without a result: failed, cancelled, interrupted or deleted. What those left
     behind stays. Nothing is started."""
     sweep = read(workbench, sweep_id)
-    done = (Status.finished, *_UNDER_WAY)
+    done = (Status.finished, *UNDER_WAY)
     return [
         _create_cell(workbench, sweep.plan, cell.point, cell.seed, owner, sweep.run.id, sweep.run.tags)
         for cell in sweep.cells
@@ -262,59 +280,6 @@ def members(workbench: Workbench, run_ids: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def values_of(
-    workbench: Workbench, sweep: Sweep, quantity: tuple[str, str] | None = None
-) -> dict[str, float]:
-    """The last value of a curve in each run that has one, by run id; without `quantity` the headline's."""
-    if quantity is None:
-        return {
-            cell.row.run.id: cell.row.headline
-            for cell in sweep.cells
-            if cell.row and cell.row.headline is not None
-        }
-    with storage_seam():
-        return {
-            run_id: value
-            for run_id, series, name, value in workbench.store.last_values(sweep.run.id)
-            if (series, name) == quantity
-        }
-
-
-def quantities(workbench: Workbench, sweep: Sweep) -> list[tuple[str, str]]:
-    """(series, name) of the curves that the cells recorded, the headline's first."""
-    with storage_seam():
-        found = dict.fromkeys(
-            (series, name) for _, series, name, _ in workbench.store.last_values(sweep.run.id)
-        )
-    headline = (sweep.run.headline_series, sweep.run.headline_name)
-    return sorted(
-        found,
-        key=lambda one: (
-            one != headline,
-            one[1].startswith(("time/", "seconds")),
-            one[1],
-            one[0] != headline[0],
-            one[0],
-        ),
-    )
-
-
-def summarize(sweep: Sweep, values: Mapping[str, float]) -> list[Summary]:
-    """The points of a sweep over their seeds. Only cells that finished count; a value that is not finite does."""
-    made = []
-    count = len(sweep.plan.seeds)
-    for place in range(0, len(sweep.cells), count):
-        cells = sweep.cells[place : place + count]
-        found = [
-            values[cell.row.run.id]
-            for cell in cells
-            if cell.row and cell.status == "finished" and cell.row.run.id in values
-        ]
-        lost = sum(cell.status not in ("finished", *_UNDER_WAY) for cell in cells)
-        made.append(Summary(cells[0].point, tuple(found), lost))
-    return made
-
-
 def command_line(catalog: Catalog, plan: Plan) -> str:
     """The command that makes such a sweep."""
     words = Recipe.of(catalog, plan.engine, plan.values, plan.preset, 0).command_line()
@@ -328,47 +293,6 @@ def command_line(catalog: Catalog, plan: Plan) -> str:
     if plan.seeds[0]:
         head += ["--seed", str(plan.seeds[0])]
     return shlex.join(head)
-
-
-def document(workbench: Workbench, sweep: Sweep) -> Document:
-    """The JSON of a sweep: its plan, where it stands, each cell, and the headline over seeds."""
-    values = values_of(workbench, sweep)
-    return {
-        "sweep": {
-            "id": sweep.run.id,
-            **plain(sweep.plan.to_params()),
-            "headline": [sweep.run.headline_series, sweep.run.headline_name],
-            "created_at": sweep.run.created_at,
-            "owner": sweep.run.owner,
-            "counts": sweep.counts,
-            "over": sweep.is_over,
-        },
-        "cells": [_cell_object(cell, values) for cell in sweep.cells],
-        "summary": [
-            {
-                "point": plain(dict(one.point)),
-                "mean": plain(one.mean),
-                "low": plain(one.low),
-                "high": plain(one.high),
-                "runs": len(one.values),
-                "failed": one.failed,
-            }
-            for one in summarize(sweep, values)
-        ],
-    }
-
-
-def _cell_object(cell: Cell, values: Mapping[str, float]) -> Document:
-    run = cell.row.run if cell.row else None
-    return {
-        "point": plain(dict(cell.point)),
-        "seed": cell.seed,
-        "run": run.id if run else None,
-        "status": cell.status,
-        "headline": plain(values.get(run.id)) if run else None,
-        "duration_s": run.duration_s if run else None,
-        "error": run.error if run else "",
-    }
 
 
 def _create_cell(

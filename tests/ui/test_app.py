@@ -17,8 +17,11 @@ from starlette.testclient import TestClient
 from storage import RunQuery
 from ui import app, engine_tab, theme
 from ui.visitors import House
+from workbench import sweeps
 from workbench.event_files import EventWriter
 from workbench.runs import Workbench
+from workbench.sweep_axes import Axis
+from workbench.sweeps import Plan
 
 PUBLIC = {
     "/start_run",
@@ -122,6 +125,18 @@ def test_curves_of_elsewhere_come_in_through_the_library(
         assert str(tmp_path) not in refused.text
         assert "/tmp" not in refused.text
     assert workbench.runs(RunQuery()).total == before
+
+
+def test_the_library_deletes_a_sweep_with_its_cells(workbench: Workbench, client: TestClient) -> None:
+    made = sweeps.create(workbench, Plan("fixture", (Axis("steps", (2, 3)),), (0,), "smoke"))
+    workbench.run_inline(made.run_ids[0])
+    other = "z" * 26
+    asked = {"ids": [made.run.id, made.run_ids[0], other]}
+    answer = client.post("/wb/library/delete", json=asked, headers={"x-workbench": "1"}).json()
+    assert set(answer["deleted"]) == {made.run.id, *made.run_ids}
+    [refused] = answer["refused"]
+    assert other in refused
+    assert workbench.runs().total == 0
 
 
 def test_a_run_that_is_deleted_while_it_is_exported_comes_whole(

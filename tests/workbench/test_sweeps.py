@@ -9,8 +9,8 @@ import shlex
 import pytest
 
 from storage import RunQuery, Status, Store, import_bundle
-from workbench import sweeps
-from workbench.errors import InvalidParams, UnknownRun, UsageError
+from workbench import sweep_results, sweeps
+from workbench.errors import InvalidParams, RunIsActive, UnknownRun, UsageError
 from workbench.exports import export
 from workbench.sweep_axes import Axis, parse_axes, text_of
 from workbench.sweeps import Plan
@@ -168,7 +168,7 @@ def test_failed_cells_are_marked_and_can_be_run_again(workbench) -> None:
         workbench, sweeps.create(workbench, plan(axes=(Axis("mode", ("plain", "fail")),), seeds=(0, 1)))
     )
     assert made.counts == {"finished": 2, "failed": 2}
-    plain, failed = sweeps.summarize(made, sweeps.values_of(workbench, made))
+    plain, failed = sweep_results.summarize(made, sweep_results.values_of(workbench, made))
     assert (len(plain.values), plain.failed) == (2, 0)
     assert plain.low <= plain.mean <= plain.high
     assert (failed.values, failed.failed, failed.mean) == ((), 2, None)
@@ -182,14 +182,14 @@ def test_failed_cells_are_marked_and_can_be_run_again(workbench) -> None:
 
 def test_the_summary_is_the_mean_over_seeds(workbench) -> None:
     made = run_all(workbench, sweeps.create(workbench, plan(axes=(Axis("steps", (2, 4)),), seeds=(3, 4, 5))))
-    for summary in sweeps.summarize(made, sweeps.values_of(workbench, made)):
+    for summary in sweep_results.summarize(made, sweep_results.values_of(workbench, made)):
         runs = workbench.runs(RunQuery(parent_id=made.run.id)).rows
         values = [row.headline for row in runs if row.run.params["steps"] == summary.point["steps"]]
         assert sorted(summary.values) == sorted(values)
         assert summary.mean == pytest.approx(sum(values) / 3)
-    base = sweeps.values_of(workbench, made, ("Base", "error"))
+    base = sweep_results.values_of(workbench, made, ("Base", "error"))
     assert base == {i: workbench.record(i).points("Base", "error").values[-1] for i in made.run_ids}
-    assert sweeps.quantities(workbench, made)[0] == ("Ours", "error")
+    assert sweep_results.quantities(workbench, made)[0] == ("Ours", "error")
 
 
 def test_cancelling_a_sweep_cancels_its_cells(workbench) -> None:
@@ -197,6 +197,46 @@ def test_cancelling_a_sweep_cancels_its_cells(workbench) -> None:
     workbench.run_inline(made.run_ids[0])
     sweeps.cancel(workbench, made.run.id)
     assert sweeps.read(workbench, made.run.id).counts == {"finished": 1, "cancelled": 7}
+
+
+def with_replaced_attempts(workbench):
+    """A sweep with a finished cell, a failed one that was run again, and the new attempt still queued."""
+    made = sweeps.create(workbench, plan(axes=(Axis("mode", ("plain", "fail")),), seeds=(0,)))
+    run_all(workbench, made)
+    [again] = sweeps.repeat(workbench, made.run.id)
+    return made, {*made.run_ids, again.id}
+
+
+def test_everything_holds_replaced_attempts_and_no_forks(workbench) -> None:
+    made, runs = with_replaced_attempts(workbench)
+    workbench.fork(made.run_ids[0])
+    found = [run.id for run in sweeps.everything(workbench, made.run.id)]
+    assert found == sorted(runs), "oldest first"
+    with pytest.raises(UnknownRun, match="no sweep"):
+        sweeps.everything(workbench, found[0])
+
+
+def test_deleting_a_sweep_leaves_nothing_of_it(workbench) -> None:
+    other = workbench.create("fixture", preset="smoke")
+    made, runs = with_replaced_attempts(workbench)
+    assert set(sweeps.delete(workbench, made.run.id)) == {made.run.id, *runs}
+    assert [row.run.id for row in workbench.runs().rows] == [other.id]
+
+
+def test_a_sweep_with_a_running_cell_is_not_deleted(workbench) -> None:
+    made = sweeps.create(workbench, plan())
+    workbench.store.claim_run(made.run_ids[0], "somewhere/1")
+    with pytest.raises(RunIsActive, match="a cell is still running"):
+        sweeps.delete(workbench, made.run.id)
+    assert sweeps.read(workbench, made.run.id).counts == {"running": 1, "queued": 7}
+
+
+def test_delete_on_the_command_line_takes_replaced_attempts_along(run_cli, workbench) -> None:
+    made, runs = with_replaced_attempts(workbench)
+    code, out, _ = run_cli("delete", made.run.id, "--yes", "--json")
+    assert code == 0
+    assert set(json.loads(out)["deleted"]) == {made.run.id, *runs}
+    assert workbench.runs().total == 0
 
 
 def test_one_bundle_takes_the_whole_sweep_along(workbench, tmp_path) -> None:
@@ -210,7 +250,7 @@ def test_one_bundle_takes_the_whole_sweep_along(workbench, tmp_path) -> None:
         found = sweeps.read(there, made.run.id)
         assert found.plan == made.plan
         assert found.counts == {"finished": 4}
-        assert sweeps.values_of(there, found) == sweeps.values_of(workbench, made)
+        assert sweep_results.values_of(there, found) == sweep_results.values_of(workbench, made)
 
 
 def test_other_runs_are_no_sweeps(workbench) -> None:
@@ -231,7 +271,7 @@ def test_reading_a_sweep_costs_the_same_however_many_cells(workbench, monkeypatc
     for seeds in (2, 12):
         made = sweeps.create(workbench, plan(seeds=tuple(range(seeds))))
         asked.clear()
-        sweeps.values_of(workbench, sweeps.read(workbench, made.run.id), ("Ours", "error"))
+        sweep_results.values_of(workbench, sweeps.read(workbench, made.run.id), ("Ours", "error"))
         counts.append(len(asked))
     assert counts[0] == counts[1] <= 4
 

@@ -179,7 +179,9 @@ def _words(row: RunRow) -> str:
 
 def _actions(row: RunRow, about: str) -> str:
     run = row.run
-    fork = f'<a class="wb-quiet" data-wb href="?engine={escape(run.engine)}&amp;from={run.id}" title="Same settings, to change one">Fork</a>'
+    fork = ""
+    if run.engine != SWEEP:
+        fork = f'<a class="wb-quiet" data-wb href="?engine={escape(run.engine)}&amp;from={run.id}" title="Same settings, to change one">Fork</a>'
     rest = f'<button type="button" class="wb-quiet" data-lib-do="edit" aria-label="Tags and note of {about}">Tag, note</button>'
     if not run.status.is_over:
         return f'<a class="wb-quiet" data-wb href="?run={run.id}">Open</a>{rest}'

@@ -22,14 +22,14 @@ from storage import import_bundle
 from ui.address import pack, query
 from ui.library import board, compare, listing, sweep
 from ui.visitors import House
-from workbench import pngforms, pngmetadata, pngrecord
+from workbench import pngforms, pngmetadata, pngrecord, sweep_access
 from workbench.access import Access
 from workbench.errors import UnknownRun, UsageError, WorkbenchError, storage_seam
 from workbench.execution import safe_name
 from workbench.exports import ENDINGS, Format, export
 from workbench.imports import bring_curves, is_curves
 from workbench.runs import Workbench
-from workbench.sweeps import members
+from workbench.sweeps import SWEEP, members
 
 RUN_IDS = re.compile(r"[0-9a-z]{26}(,[0-9a-z]{26}){0,199}")
 KINDS: Mapping[str, str] = {ending.lstrip("."): kind for kind, ending in ENDINGS.items()} | {"html": "html"}
@@ -155,13 +155,20 @@ async def _receive(request: Request, path: Path, limit: int) -> int:
 
 
 def delete(workbench: Workbench, asked: Mapping[str, Any], access: Access, viewer: str) -> dict[str, Any]:
-    """Delete runs; those that cannot be deleted are told, the others go."""
-    deleted, refused = [], []
+    """Delete runs, a sweep with all that it made; those that cannot be deleted are told, the others go."""
+    deleted: list[str] = []
+    refused: list[str] = []
     for run_id in _ids(asked):
+        if run_id in deleted:  # with its sweep
+            continue
         try:
-            access.require_change(viewer, workbench.run(run_id), "delete")
-            workbench.delete(run_id)
-            deleted.append(run_id)
+            run = workbench.run(run_id)
+            if run.engine == SWEEP:
+                deleted += sweep_access.delete(access, viewer, run.id)
+                continue
+            access.require_change(viewer, run, "delete")
+            workbench.delete(run.id)
+            deleted.append(run.id)
         except WorkbenchError as error:
             refused.append(str(error))
     return {"deleted": deleted, "refused": refused}

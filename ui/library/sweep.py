@@ -12,10 +12,11 @@ from engines.contract import Engine
 from ui.figures import Axis, Figure
 from ui.figures.sweep import Scale, Spread, figures
 from ui.live_words import number
-from workbench import sweep_access, sweeps
+from workbench import sweep_access, sweep_results, sweeps
 from workbench.access import Access
 from workbench.runs import Workbench
-from workbench.sweeps import Cell, Summary, Sweep
+from workbench.sweep_results import Summary
+from workbench.sweeps import Cell, Sweep
 
 MARKS = {
     "finished": ("✓", "finished"),
@@ -33,11 +34,11 @@ _WITHOUT_RESULT = ("failed", "cancelled", "interrupted", "missing")
 def answer(workbench: Workbench, sweep_id: str, quantity: str, access: Access, viewer: str) -> dict[str, Any]:
     """The page's parts as they are now. Raises UnknownRun where there is no such sweep."""
     found = sweeps.read(workbench, sweep_id)
-    known = sweeps.quantities(workbench, found)
+    known = sweep_results.quantities(workbench, found)
     chosen = next((pair for pair in known if "/".join(pair) == quantity), None)
     headline = (found.run.headline_series, found.run.headline_name)
-    values = sweeps.values_of(workbench, found, chosen)
-    summaries = sweeps.summarize(found, values)
+    values = sweep_results.values_of(workbench, found, chosen)
+    summaries = sweep_results.summarize(found, values)
     engine = workbench.catalog.engines.get(found.plan.engine)
     may_change = access.may_change(viewer, found.run)
     return {

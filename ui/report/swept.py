@@ -15,7 +15,7 @@ from ui.live_words import duration, title
 from ui.report.file import Page
 from ui.report.parts import FOOT, about, code, head, shown
 from ui.report.pictures import MOST_BYTES, Read, alone
-from workbench import sweeps
+from workbench import sweep_results, sweeps
 from workbench.runs import Workbench
 from workbench.sweeps import Sweep
 
@@ -29,7 +29,7 @@ def page(workbench: Workbench, sweep_id: str) -> Page:
     engine = workbench.catalog.engine(found.plan.engine)
     drawn = _drawn(workbench, found, engine)
     frames = "".join(f'<div class="wb-frame pf" data-figure="{escape(key)}"></div>' for key in drawn)
-    summaries = sweeps.summarize(found, sweeps.values_of(workbench, found))
+    summaries = sweep_results.summarize(found, sweep_results.values_of(workbench, found))
     over = " and ".join(scale.title.lower() for scale in pages.scales(found, engine))
     what = f"sweep over {over}"
     body = [
@@ -52,12 +52,14 @@ def _drawn(workbench: Workbench, found: Sweep, engine: Engine) -> dict[str, Figu
     """The headline's figures, then those of the other contenders that recorded a curve of its name."""
     headline = (found.run.headline_series, found.run.headline_name)
     rivals = [
-        pair for pair in sweeps.quantities(workbench, found) if pair[1] == headline[1] and pair != headline
+        pair
+        for pair in sweep_results.quantities(workbench, found)
+        if pair[1] == headline[1] and pair != headline
     ]
     drawn: dict[str, Figure] = {}
     for place, pair in enumerate([headline, *rivals][:MOST_CONTENDERS]):
-        values = sweeps.values_of(workbench, found, pair if place else None)
-        figures = pages.drawn(found, engine, sweeps.summarize(found, values), pair)
+        values = sweep_results.values_of(workbench, found, pair if place else None)
+        figures = pages.drawn(found, engine, sweep_results.summarize(found, values), pair)
         drawn |= {f"{key}:{place}": figure for key, figure in figures.items()}
     return drawn
 

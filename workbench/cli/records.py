@@ -21,7 +21,7 @@ from workbench.run_table import TABLE_FORMATS, TableFormat, all_runs, write_runs
 from workbench.run_table import table as table_of_runs
 from workbench.runs import Workbench
 from workbench.settings import Settings
-from workbench.sweeps import SWEEP, members
+from workbench.sweeps import SWEEP, everything, members
 from workbench.trackers import log_to
 from workbench.trackers import parse as parse_target
 
@@ -189,7 +189,8 @@ def delete(arguments: argparse.Namespace) -> int:
         if not arguments.yes and not _agrees(found):
             print("Nothing was deleted.", file=sys.stderr)
             return 0
-        for run in found:
+        # What waits longest comes first: deleted last, it does not start because a run before it went.
+        for run in reversed(found):
             workbench.delete(run.id)
     if arguments.json:
         print_json({"deleted": [run.id for run in found]})
@@ -200,7 +201,7 @@ def cancel(arguments: argparse.Namespace) -> int:
     """Ask runs to stop."""
     with _open() as workbench:
         found = _with_cells(workbench, arguments.ids)
-        for run in reversed(found):  # of a sweep's cells those that wait longest come last
+        for run in reversed(found):
             workbench.cancel(run.id)
         _print_runs(workbench, found, is_json=arguments.json, says_status=True)
     return 0
@@ -226,9 +227,13 @@ def note(arguments: argparse.Namespace) -> int:
 
 
 def _with_cells(workbench: Workbench, texts: Sequence[str]) -> list[Run]:
-    """The runs of these ids, of a sweep all its cells too."""
-    ids = members(workbench, [run.id for run in map(workbench.find, texts)])
-    return [workbench.run(run_id) for run_id in ids]
+    """The runs of these ids, after each sweep all that it made, oldest first."""
+    found: dict[str, Run] = {}
+    for run in map(workbench.find, texts):
+        found.setdefault(run.id, run)
+        if run.engine == SWEEP:
+            found |= {cell.id: cell for cell in everything(workbench, run.id)}
+    return list(found.values())
 
 
 def _print_runs(

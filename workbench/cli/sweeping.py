@@ -7,7 +7,7 @@ import sys
 import time
 
 from storage import Run, Status
-from workbench import sweeps
+from workbench import sweep_results, sweeps
 from workbench.cli.interruption import Interruption
 from workbench.cli.output import engines_print_to_stderr, print_json
 from workbench.cli.progress import ProgressLine
@@ -35,7 +35,7 @@ def sweep(arguments: argparse.Namespace) -> int:
             teller.line.clear()
             made = sweeps.read(workbench, made.run.id)
         if arguments.json:
-            print_json(sweeps.document(workbench, made))
+            print_json(sweep_results.document(workbench, made))
         elif arguments.detach:
             print(made.run.id)
         else:
@@ -130,7 +130,7 @@ def _table(workbench: Workbench, made: Sweep) -> str:
             str(len(one.values)),
             f"{one.failed} without a result" if one.failed else "",
         ]
-        for one in sweeps.summarize(made, sweeps.values_of(workbench, made))
+        for one in sweep_results.summarize(made, sweep_results.values_of(workbench, made))
     ]
     header = [*names, f"{run.headline_name} of {run.headline_series}", "runs", ""]
     counts = ", ".join(f"{count} {status}" for status, count in made.counts.items())

@@ -147,13 +147,13 @@
       return {
         compare: () => window.wb.go(`?compare=${[...this.picked.keys()].join(",")}`),
         "export-many": () => { location.href = `wb/export/${[...this.picked.keys()].join(",")}.zip`; },
-        "delete-many": () => this.confirmDelete([...this.picked.keys()]),
+        "delete-many": () => this.confirmDelete([...this.picked.keys()], [...this.picked.values()].some((run) => run.engine === "sweep")),
         clear: () => { this.picked.clear(); return this.load(); },
         reset: () => {
           for (const name of ["text", "engine", "status", "tag"]) this.part(name).value = "";
           return this.set({ text: "", engine: "", status: "", tag: "", page: "0" });
         },
-        delete: (row) => this.confirmDelete([row.dataset.run]),
+        delete: (row) => this.confirmDelete([row.dataset.run], row.dataset.engine === "sweep"),
         edit: (row) => this.edit(row.dataset.run),
         same: (row, button) => {
           for (const line of this.element.querySelectorAll(".wb-same")) line.hidden = !line.hidden;
@@ -175,10 +175,11 @@
       return new Promise((resolve) => box.addEventListener("close", () => resolve(box.returnValue === "yes"), { once: true }));
     }
 
-    async confirmDelete(ids) {
+    async confirmDelete(ids, hasSweep) {
       const words = document.createElement("p");
-      words.textContent = "Curves, pictures and notes go with it and cannot be brought back. Export first what you want to keep.";
-      const sure = await this.dialog(`Delete ${ids.length === 1 ? "this run" : `${ids.length} runs`}?`, [words], "Delete");
+      words.textContent = `${hasSweep ? "A sweep takes all its cells along, those that wait too. " : ""}Curves, pictures and notes go with it and cannot be brought back. Export first what you want to keep.`;
+      const what = ids.length > 1 ? `${ids.length} ${hasSweep ? "runs and sweeps" : "runs"}` : hasSweep ? "this sweep" : "this run";
+      const sure = await this.dialog(`Delete ${what}?`, [words], "Delete");
       if (!sure) return;
       const answer = await ask("delete", { ids });
       if (answer.error) return this.say(answer.error, "bad");
