@@ -65,15 +65,23 @@ def queued(connection: Connection) -> list[str]:
 
 
 def last_values(connection: Connection, parent_id: str) -> list[tuple[str, str, str, float]]:
-    """(run, series, name, last value) of every curve of the runs that name this parent."""
+    """(run, series, name, last value) of every curve of the runs that name this parent and are its owner's."""
     columns = (SERIES.c.run_id, SERIES.c.series, SERIES.c.name, SERIES.c.last_value)
-    query = select(*columns).join(RUN, SERIES.c.run_id == RUN.c.id).where(RUN.c.parent_id == parent_id)
+    owner = select(RUN.c.owner).where(RUN.c.id == parent_id).scalar_subquery()
+    children = RUN.alias()
+    query = (
+        select(*columns)
+        .join(children, SERIES.c.run_id == children.c.id)
+        .where(children.c.parent_id == parent_id, children.c.owner == owner)
+    )
     rows = connection.execute(query.order_by(SERIES.c.run_id, SERIES.c.position))
     return [(run_id, series, name, value) for run_id, series, name, value in rows]
 
 
 def _conditions(query: RunQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
+    if query.ids:
+        conditions.append(RUN.c.id.in_(query.ids))
     if query.engines:
         conditions.append(RUN.c.engine.in_(query.engines))
     if query.statuses:

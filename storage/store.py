@@ -166,7 +166,8 @@ class Store:
         return self.database.read(queries.all_tags)
 
     def last_values(self, parent_id: str) -> list[tuple[str, str, str, float]]:
-        """(run, series, name, last value) of every curve of the runs that name this parent, in one query."""
+        """(run, series, name, last value) of every curve of the runs that name this parent and belong to its owner, in
+        one query."""
         return self.database.read(lambda connection: queries.last_values(connection, parent_id))
 
     def record(self, run_id: str) -> Record:

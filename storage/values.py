@@ -21,6 +21,7 @@ class RunQuery:
     """Which runs, in which order. Empty conditions mean "any"; several tags must all be there; every word of
     `text` must occur in the id, engine, preset, note, parameters or a tag."""
 
+    ids: Sequence[str] = ()
     engines: Sequence[str] = ()
     statuses: Sequence[Status | str] = ()
     tags: Sequence[str] = ()

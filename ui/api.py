@@ -168,7 +168,7 @@ def _browsing(workbench: Workbench, house: House) -> tuple[Callable[..., Any], .
         viewer = house.viewer(request)
         with clear_errors():
             rows = workbench.runs(access.listed(viewer, query)).rows
-            return [access.shown(viewer, documents.row_object(row)) for row in rows]
+            return access.all_shown(viewer, [documents.row_object(row) for row in rows])
 
     def show_run(run_id: str, request: gr.Request) -> dict:
         """All of a run but the points of its curves.

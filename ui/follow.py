@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from ui.bodies import bounded_body
 from ui.page import MAX_FOLLOWED, Page, plain_number
 from ui.visitors import House
 
@@ -108,13 +109,8 @@ def routes(page: Page, house: House) -> list[Route]:
 
 
 async def _asked(request: Request) -> list[Any] | None:
-    data = bytearray()
     try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > MAX_BODY:
-                return None
-        asked = json.loads(bytes(data))
+        asked = json.loads(await bounded_body(request, MAX_BODY) or b"")
     except (ValueError, RecursionError, ClientDisconnect):
         return None
     return asked if isinstance(asked, list) else None

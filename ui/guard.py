@@ -11,7 +11,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ui.visitors import path_of
 
 MAX_BODY = 256 << 10
-"""Largest JSON that a page or a program sends to Gradio's endpoints."""
+"""Largest JSON that a page or a program sends."""
+TAKES_FILES = frozenset({"/wb/upload", "/wb/library/import"})
+"""Addresses that bound what they read by themselves, as they write it down."""
 OPEN = re.compile(
     r"/|/(config|theme\.css|robots\.txt|favicon\.ico|manifest\.json|login_check)/?"
     r"|/(assets|static|svelte)/[\w.@+/-]*|/(login/huggingface|login/callback|logout)"
@@ -44,7 +46,6 @@ class Guard:
         if not OPEN.fullmatch(path) or ".." in path or "//" in path:
             await JSONResponse({"error": "There is nothing here."}, 404)(scope, receive, send)
             return
-        body = receive if path.startswith("/wb/") else _Bounded(receive)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -55,10 +56,13 @@ class Guard:
                 }
             await send(message)
 
-        if _declared(scope) > MAX_BODY and not path.startswith("/wb/"):
+        if path in TAKES_FILES:
+            await self.app(scope, receive, sending)
+            return
+        if _declared(scope) > MAX_BODY:
             await JSONResponse({"error": "The request is too large."}, 413)(scope, receive, send)
             return
-        await self.app(scope, body, sending)
+        await self.app(scope, _Bounded(receive), sending)
 
 
 class _Bounded:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from engines.contract import Inquiry
 from storage import FileInfo
 from ui import live_parts
+from ui.bodies import bounded_body
 from ui.live_words import size
 from ui.visitors import House
 from workbench.errors import WorkbenchError
@@ -39,13 +41,18 @@ async def take_question(request: Request, house: House) -> Response:
     """Answer a question: `{"run", "question"}` to `{"html"}`, or `{"error"}`, a sentence.
 
     A page of another site cannot send here: its browser refuses the header without our consent."""
-    body = await request.body()
-    if request.headers.get("x-workbench") != "1" or len(body) > MAX_BODY:
-        return JSONResponse({"error": "A question is short and comes from the workbench's own page."}, 403)
+    if request.headers.get("x-workbench") != "1":
+        return JSONResponse({"error": "This is asked by the workbench's own page only."}, 403)
     try:
-        asked: Any = await request.json()
+        body = await bounded_body(request, MAX_BODY)
+    except ClientDisconnect:
+        return JSONResponse({"error": "The question broke off."}, 400)
+    if body is None:
+        return JSONResponse({"error": "The request is too large."}, 413)
+    try:
+        asked: Any = json.loads(body)
         run_id, question = str(asked["run"]), str(asked["question"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return JSONResponse({"error": "A question needs a run and its text."}, 422)
     try:
         told = await run_in_threadpool(house.access.inquire, house.viewer(request), run_id, question)

@@ -17,10 +17,11 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from ui.bodies import bounded_body
 from workbench.errors import BadSetting
 
 COOKIE = "wb-owner"
@@ -127,13 +128,14 @@ class OwnerLogin:
 
         if request.headers.get("x-workbench") != "1":
             return JSONResponse({"error": "This is asked by the workbench's own page only."}, 403)
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY:
-                return JSONResponse({"error": "The request is too large."}, 413)
         try:
-            asked = json.loads(bytes(body))
+            body = await bounded_body(request, MAX_BODY)
+        except ClientDisconnect:
+            body = b""
+        if body is None:
+            return JSONResponse({"error": "The request is too large."}, 413)
+        try:
+            asked = json.loads(body)
             token = self.enter(str(asked["password"]))
         except TooMany:
             return JSONResponse({"error": "Too many wrong passwords. Wait a minute."}, 429)

@@ -12,6 +12,7 @@ from typing import Any
 
 from engines.contract import Engine
 from engines.validation import FieldError
+from storage import Run
 from ui import address, form, home, live, sweep_form
 from ui.address import Target
 from ui.form_fields import plain, preset_values, read_values
@@ -180,15 +181,15 @@ class Page:
 
     def reopen(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """The settings of a run back into the form."""
-        return Answer([self._filled(str(asked.get("run")), as_fork=False)])
+        return Answer([self._filled(str(asked.get("run")), owner, as_fork=False)])
 
     def fork(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """The settings of a run into the form, and the next run remembers where they came from."""
-        message = self._filled(str(asked.get("run")), as_fork=True)
+        message = self._filled(str(asked.get("run")), owner, as_fork=True)
         words = "The form holds this run's settings. Change one and press Run: the new run remembers this one as its parent."
         return Answer([message, {"kind": "notice", "engine": message["engine"], "html": f"<p>{words}</p>"}])
 
-    def _filled(self, run_id: str, *, as_fork: bool) -> Message:
+    def _filled(self, run_id: str, viewer: str, *, as_fork: bool) -> Message:
         run = self.workbench.run(run_id)
         values = {name: plain(value) for name, value in run.params.items()}
         return {
@@ -197,8 +198,17 @@ class Page:
             "preset": run.preset,
             "values": values,
             "seed": run.seed,
-            "parent": run.id if as_fork else run.parent_id,
+            "parent": run.id if as_fork else self._parent(run, viewer),
         }
+
+    def _parent(self, run: Run, viewer: str) -> str | None:
+        """What the next run of this one's settings remembers as its parent. A guest's makes no cell of a sweep, and names
+        no run that the guest's lists do not show."""
+        parent = run.parent_id
+        if parent is None or not self.access.is_guest(viewer):
+            return parent
+        is_known = parent in self.access.known(viewer, [parent])
+        return parent if is_known and self.workbench.run(parent).engine != SWEEP else None
 
     def home(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """The cards with their last runs."""
@@ -247,14 +257,14 @@ class Page:
             message = self._patch(run.id, 0, owner)
             place = Target("engine", engine=run.engine)
             return Answer(
-                [self._filled(run.id, as_fork=False), message], timer=not message["over"], place=place
+                [self._filled(run.id, owner, as_fork=False), message], timer=not message["over"], place=place
             )
         if target.kind != "engine":
             return Answer(place=target)
         engine = self.workbench.catalog.engine(target.engine)
         messages: list[Message] = []
         if target.source:
-            messages.append(self._filled(target.source, as_fork=True))
+            messages.append(self._filled(target.source, owner, as_fork=True))
         elif target.filled:
             messages.append(_given(engine, target.filled))
         elif target.preset in engine.presets:

@@ -62,7 +62,8 @@ def one(workbench: Workbench, house: House, run_id: str, kind: str, request: Req
     record = workbench.record(run_id)
     viewer = house.viewer(request)
     tag = f'W/"{record.run.version}-{int(house.access.is_guest(viewer))}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
+    # Readers are told different things of one run: no proxy may hand one's answer to another.
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers=headers)
     if kind == "json":
@@ -89,7 +90,7 @@ def listed(workbench: Workbench, house: House, request: Request) -> Response:
     )
     viewer = house.viewer(request)
     rows = workbench.runs(house.access.listed(viewer, query)).rows
-    return JSONResponse([house.access.shown(viewer, documents.row_object(row)) for row in rows])
+    return JSONResponse(house.access.all_shown(viewer, [documents.row_object(row) for row in rows]))
 
 
 class _Narrowed:

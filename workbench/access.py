@@ -10,31 +10,32 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from engines.contract import Engine, upload_fields
+from engines.contract import Engine, Params, upload_fields
 from storage import Run, RunQuery, Status
 from workbench.demo_limits import DemoLimits, check_params
-from workbench.documents import Document, public
-from workbench.errors import UsageError
+from workbench.documents import Document, parent_of, public
+from workbench.errors import InvalidParams, UsageError
 from workbench.inquiry import Told
 from workbench.runs import Workbench
+from workbench.sweeps import SWEEP
+from workbench.turns import HOUR_S, Hourly, Turns
 from workbench.uploads import inspect
 
 OWNER = "local"
 NOBODY = "visitor"
 PUBLISHED = "published"
 """The tag with which the owner shows a run to everybody."""
-HOUR_S = 3600.0
 CROWD = 2
 """Programs without a name have together as much room as so many guests."""
 WHO = ("You have", "Programs without a visitor's cookie have")
 QUESTIONS, GUESTS_QUESTION = 60, 200
 """Questions to finished runs that a guest may ask in an hour, and their greatest length in characters."""
-MAX_REMEMBERED = 10_000
-"""Guests whose doings of the last hour are remembered; a crowd beyond it is limited by the totals alone."""
+ASKED_AT_ONCE, LOOKED_AT_ONCE = 3, 2
+"""Questions, and uploads before a start, that guests together have under way: each holds a thread of the server."""
 
 
 class Access:
@@ -67,9 +68,19 @@ class Access:
         )
         return self._started(run) if start else run
 
+    def require_room(self, viewer: str, runs: int) -> None:
+        """Raises UsageError where the viewer may not start so many runs more as things stand."""
+
     @contextmanager
     def room_for(self, viewer: str, runs: int) -> Iterator[None]:
-        """Inside it the viewer may record so many runs more. Raises UsageError where that is too many."""
+        """Inside it the viewer may record so many runs more; nothing slow belongs there. Raises UsageError where that
+        is too many."""
+        yield
+
+    @contextmanager
+    def looking(self, viewer: str, *, at_files: bool) -> Iterator[None]:
+        """Inside it an engine looks at what the viewer wants to run, and what it refuses counts as a start: a large file
+        takes it seconds. Raises UsageError where too many of them are being looked at."""
         yield
 
     def _started(self, run: Run) -> Run:
@@ -107,7 +118,15 @@ class Access:
 
     def shown(self, viewer: str, document: Document) -> Document:
         """A run's row or document as the viewer may read it."""
-        return document
+        return self.all_shown(viewer, [document])[0]
+
+    def all_shown(self, viewer: str, documents: Sequence[Document]) -> list[Document]:
+        """Rows or documents of runs as the viewer may read them."""
+        return list(documents)
+
+    def known(self, viewer: str, run_ids: Iterable[str]) -> set[str]:
+        """Those of the ids that the viewer's own lists may show: whoever is told an id may open its run."""
+        return set(run_ids)
 
 
 class Demo(Access):
@@ -121,9 +140,17 @@ class Demo(Access):
         self.max_upload_bytes = self.limits.upload_mb << 20
         # One at a time from the look at the limits to the new row, or a burst would slip through together.
         self._gate = threading.Lock()
-        self._starts: dict[str, deque[float]] = {}
-        self._uploads: dict[str, deque[float]] = {}
-        self._questions: dict[str, deque[float]] = {}
+        self._starts, self._uploads, self._questions = Hourly(), Hourly(), Hourly()
+        self._asking = Turns(
+            ASKED_AT_ONCE,
+            "Your question before is being answered. Ask again when it is.",
+            "As many questions are being answered as this demo takes at a time. Ask again in a moment.",
+        )
+        self._looking = Turns(
+            LOOKED_AT_ONCE,
+            "A file of yours is being looked at for another start. Try again in a moment.",
+            "As many files are being looked at as this demo takes at a time. Try again in a moment.",
+        )
         self._volume: deque[tuple[float, int]] = deque()
         self._endings = accepted_endings(workbench.catalog.engines.values())
 
@@ -145,12 +172,24 @@ class Demo(Access):
             return super().submit(
                 viewer, engine, values, preset=preset, seed=seed, parent_id=parent_id, start=start
             )
-        self.validate(viewer, engine, values, preset)
+        if parent_id is not None and self.workbench.run(parent_id).engine == SWEEP:
+            raise UsageError(f"Run {parent_id} is a sweep, which only its own cells name as their parent.")
+        # What costs nothing comes first; a file is looked at outside the gate, or everybody else's start would wait.
+        params = self._validated(viewer, engine, values, preset)
+        self.require_room(viewer, 1)
+        files = any(getattr(params, name) for name in upload_fields(type(params)))
+        with self.looking(viewer, at_files=files):
+            self.workbench.look_over(engine, params)
         with self.room_for(viewer, 1):
-            run = self.workbench.create(
-                engine, values, preset=preset, seed=seed, owner=viewer, parent_id=parent_id
+            run = self.workbench.enter(
+                engine, params, preset=preset, seed=seed, owner=viewer, parent_id=parent_id
             )
         return self._started(run) if start else run
+
+    def require_room(self, viewer: str, runs: int) -> None:
+        if self.is_guest(viewer):
+            with self._gate:
+                self._check_room(viewer, runs)
 
     @contextmanager
     def room_for(self, viewer: str, runs: int) -> Iterator[None]:
@@ -161,12 +200,27 @@ class Demo(Access):
             self._check_room(viewer, runs)
             yield
             for _ in range(runs):
-                _note(self._starts, viewer)
+                self._starts.note(viewer)
+
+    @contextmanager
+    def looking(self, viewer: str, *, at_files: bool) -> Iterator[None]:
+        is_guest = self.is_guest(viewer)
+        with self._looking.of(viewer) if is_guest and at_files else nullcontext():
+            try:
+                yield
+            except InvalidParams:
+                if is_guest:
+                    self._starts.note(viewer)
+                raise
 
     def validate(self, viewer: str, engine: str, values: Mapping[str, Any], preset: str) -> None:
+        self._validated(viewer, engine, values, preset)
+
+    def _validated(self, viewer: str, engine: str, values: Mapping[str, Any], preset: str) -> Params:
         params = self.workbench.validate(engine, values, preset)
         if self.is_guest(viewer):
             check_params(self.workbench.catalog.engine(engine), params, self.limits)
+        return params
 
     def upload(self, viewer: str, data: bytes, name: str) -> str:
         if not self.is_guest(viewer):
@@ -176,14 +230,14 @@ class Demo(Access):
         with self._gate:
             while self._volume and now - self._volume[0][0] > HOUR_S:
                 self._volume.popleft()
-            if _count(self._uploads, viewer) >= self.limits.uploads:
+            if self._uploads.count(viewer) >= self.limits.uploads:
                 raise UsageError(
                     f"You have uploaded {self.limits.uploads} files in the last hour, as many as this demo takes."
                 )
             if sum(size for _, size in self._volume) + len(data) > self.limits.uploads_mb << 20:
                 raise UsageError("This demo has taken as many uploads as it can in an hour. Try again later.")
             self._volume.append((now, len(data)))
-            _note(self._uploads, viewer)
+            self._uploads.note(viewer)
         return self.workbench.ingest(data, name)
 
     def inquire(self, viewer: str, run_id: str, question: str) -> Told:
@@ -192,12 +246,13 @@ class Demo(Access):
                 raise UsageError(
                     f"question must have at most {GUESTS_QUESTION} characters on this demo; got {len(question)}. Ask something shorter."
                 )
-            with self._gate:
-                if _count(self._questions, viewer) >= QUESTIONS:
-                    raise UsageError(
-                        f"You have asked {QUESTIONS} questions in the last hour, as many as this demo takes."
-                    )
-                _note(self._questions, viewer)
+            if self._questions.count(viewer) >= QUESTIONS:
+                raise UsageError(
+                    f"You have asked {QUESTIONS} questions in the last hour, as many as this demo takes."
+                )
+            with self._asking.of(viewer):
+                self._questions.note(viewer)
+                return super().inquire(viewer, run_id, question)
         return super().inquire(viewer, run_id, question)
 
     def may_change(self, viewer: str, run: Run) -> bool:
@@ -219,8 +274,18 @@ class Demo(Access):
         owner = "" if viewer == NOBODY else viewer
         return dataclasses.replace(query, owner=owner, shared=(OWNER, PUBLISHED))
 
-    def shown(self, viewer: str, document: Document) -> Document:
-        return public(document) if self.is_guest(viewer) else document
+    def all_shown(self, viewer: str, documents: Sequence[Document]) -> list[Document]:
+        if not self.is_guest(viewer):
+            return list(documents)
+        known = self.known(viewer, filter(None, map(parent_of, documents)))
+        return [public(document, known) for document in documents]
+
+    def known(self, viewer: str, run_ids: Iterable[str]) -> set[str]:
+        wanted = set(run_ids)
+        if not self.is_guest(viewer) or not wanted:
+            return wanted
+        query = self.listed(viewer, RunQuery(ids=tuple(wanted), limit=len(wanted)))
+        return {row.run.id for row in self.workbench.runs(query).rows}
 
     def _check_room(self, viewer: str, wanted: int = 1) -> None:
         """Raises UsageError where this guest, or all of them, have as much under way as the demo takes."""
@@ -236,7 +301,7 @@ class Demo(Access):
             raise UsageError(
                 f"{waiting} runs are waiting, as many as this demo queues. Try again in a minute."
             )
-        if _count(self._starts, viewer) + wanted > crowd * limits.hourly:
+        if self._starts.count(viewer) + wanted > crowd * limits.hourly:
             many = f"{crowd * limits.hourly} runs in the last hour"
             raise UsageError(
                 f"{WHO[viewer == NOBODY]} started {many}, as many as this demo takes. Try again later."
@@ -257,20 +322,3 @@ def accepted_endings(engines: Iterable[Engine]) -> frozenset[str]:
             extra: Any = engine.params.model_fields[name].json_schema_extra or {}
             found.update(extra.get("accept", ()))
     return frozenset(found)
-
-
-def _count(doings: dict[str, deque[float]], viewer: str) -> int:
-    """How often in the last hour."""
-    times = doings.get(viewer)
-    if times is None:
-        return 0
-    now = time.monotonic()
-    while times and now - times[0] > HOUR_S:
-        times.popleft()
-    return len(times)
-
-
-def _note(doings: dict[str, deque[float]], viewer: str) -> None:
-    if viewer not in doings and len(doings) >= MAX_REMEMBERED:
-        doings.pop(next(iter(doings)))
-    doings.setdefault(viewer, deque()).append(time.monotonic())

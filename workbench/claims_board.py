@@ -44,16 +44,17 @@ class Standing:
         return tuple(dict.fromkeys(machine(run) for run in self.runs))
 
 
-def board(workbench: Workbench, keys: Sequence[str] = ()) -> list[Standing]:
+def board(workbench: Workbench, keys: Sequence[str] = (), *, only_tag: str = "") -> list[Standing]:
     """The standing of these engines (none: all), in the catalogue's order. Raises UnknownEngine.
 
-    Only runs of the workbench's owner count. A few queries an engine."""
+    Only runs of the workbench's owner count, and with `only_tag` of those only the ones with this tag: guests of a demo
+    are told the ids of published runs and of no others. A few queries an engine."""
     wanted = [workbench.catalog.engine(key) for key in keys or workbench.catalog.engines]
-    return [_standing(workbench, engine) for engine in wanted]
+    return [_standing(workbench, engine, (only_tag,) if only_tag else ()) for engine in wanted]
 
 
-def _standing(workbench: Workbench, engine: Engine) -> Standing:
-    runs = _finished(workbench, engine)
+def _standing(workbench: Workbench, engine: Engine, tags: Sequence[str]) -> Standing:
+    runs = _finished(workbench, engine, tags)
     source: Source = "reproduce"
     counting = _made_with(engine, engine.reproduce, runs)
     if not counting:
@@ -69,8 +70,10 @@ def _made_with(engine: Engine, values: Mapping[str, Any], runs: Sequence[Run]) -
     return _alike([run for run in runs if run.params == wanted])
 
 
-def _finished(workbench: Workbench, engine: Engine) -> list[Run]:
-    query = RunQuery(engines=(engine.key,), statuses=(Status.finished,), owner=OWNER, limit=LOOKED_AT)
+def _finished(workbench: Workbench, engine: Engine, tags: Sequence[str]) -> list[Run]:
+    query = RunQuery(
+        engines=(engine.key,), statuses=(Status.finished,), owner=OWNER, tags=tags, limit=LOOKED_AT
+    )
     return [row.run for row in workbench.runs(query).rows]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engines.contract import Engine
@@ -73,11 +73,19 @@ PRIVATE = ("environment", "owner")
 """What of a run's row strangers are not told."""
 
 
-def public(document: Document) -> Document:
-    """A run's row, or its document, as strangers may read it."""
+def public(document: Document, known_parents: Collection[str] = ()) -> Document:
+    """A run's row, or its document, as strangers may read it. A run's id is its key: they are told the parent's only
+    where it is among `known_parents`."""
     if "run" in document:
-        return {**document, "run": public(document["run"])}
-    return {name: value for name, value in document.items() if name not in PRIVATE}
+        return {**document, "run": public(document["run"], known_parents)}
+    parent = document["parent_id"] if document["parent_id"] in known_parents else None
+    return {**{name: value for name, value in document.items() if name not in PRIVATE}, "parent_id": parent}
+
+
+def parent_of(document: Document) -> str | None:
+    """The parent that a run's row, or its document, names."""
+    parent: str | None = document.get("run", document)["parent_id"]
+    return parent
 
 
 def row_object(row: RunRow) -> Document:

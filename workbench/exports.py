@@ -11,7 +11,7 @@ import io
 import os
 import secrets
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -31,10 +31,18 @@ JSON_FORMAT = 1
 
 
 def export(
-    workbench: Workbench, ids: Sequence[str], path: Path, kind: Format, *, for_strangers: bool = False
+    workbench: Workbench,
+    ids: Sequence[str],
+    path: Path,
+    kind: Format,
+    *,
+    for_strangers: bool = False,
+    known_parents: Collection[str] = (),
 ) -> list[Path]:
     """Write the runs to `path`; answers the files written. A file there is replaced, only once the new one is
-    whole. `for_strangers` leaves out where it ran, for whom, and tracebacks. Raises FileTrouble, UnknownRun, UsageError for a run that is not over (of a bundle)."""
+    whole. `for_strangers` leaves out where it ran, for whom, tracebacks, and parents that are neither exported nor among
+    `known_parents`. Raises FileTrouble, UnknownRun, UsageError for a run that is not over (of a bundle)."""
+    strangers = {*ids, *known_parents} if for_strangers else None
     with storage_seam():
         records = [workbench.record(run_id) for run_id in ids]
         if kind == "bundle":
@@ -44,16 +52,22 @@ def export(
             target = path / _bundle_name(ids) if path.is_dir() else path
             with whole(target) as partial:
                 left_out = (TRACEBACK,) if for_strangers else None
-                export_bundle(workbench.store, list(ids), partial, without_texts=left_out)
+                export_bundle(
+                    workbench.store,
+                    list(ids),
+                    partial,
+                    without_texts=left_out,
+                    known_parents=known_parents,
+                )
             return [target]
         if path.is_dir():
             return [
-                _write(path / f"{record.run.id}{ENDINGS[kind]}", [record], kind, for_strangers)
+                _write(path / f"{record.run.id}{ENDINGS[kind]}", [record], kind, strangers)
                 for record in records
             ]
         if kind == "csv" and path.suffix == ".zip":
             return [_write_zip(path, records)]
-        return [_write(path, records, kind, for_strangers)]
+        return [_write(path, records, kind, strangers)]
 
 
 def series_csv(records: Iterable[Record]) -> str:
@@ -74,8 +88,8 @@ def series_csv(records: Iterable[Record]) -> str:
     return text.getvalue()
 
 
-def full_document(record: Record, *, for_strangers: bool = False) -> Document:
-    """`run_document` with every point of every curve and the texts."""
+def full_document(record: Record, *, strangers: Collection[str] | None = None) -> Document:
+    """`run_document` with every point of every curve and the texts; for strangers, with the parents that they know."""
     points: Document = {}
     for info in record.series():
         read = record.points(info.series, info.name)
@@ -85,14 +99,15 @@ def full_document(record: Record, *, for_strangers: bool = False) -> Document:
             "values": plain(read.values.tolist()),
         }
     document, texts = run_document(record), record.texts()
-    if for_strangers:
-        document, texts = public(document), {name: text for name, text in texts.items() if name != TRACEBACK}
+    if strangers is not None:
+        document = public(document, strangers)
+        texts = {name: text for name, text in texts.items() if name != TRACEBACK}
     return {**document, "points": points, "texts": texts}
 
 
-def _write(path: Path, records: Sequence[Record], kind: Format, for_strangers: bool = False) -> Path:
+def _write(path: Path, records: Sequence[Record], kind: Format, strangers: Collection[str] | None) -> Path:
     writers: dict[str, Callable[[Path], object]] = {
-        "json": lambda target: target.write_text(_json(records, for_strangers), encoding="utf-8"),
+        "json": lambda target: target.write_text(_json(records, strangers), encoding="utf-8"),
         "csv": lambda target: target.write_text(series_csv(records), encoding="utf-8"),
         "parquet": lambda target: _write_parquet(target, records),
     }
@@ -101,8 +116,8 @@ def _write(path: Path, records: Sequence[Record], kind: Format, for_strangers: b
     return path
 
 
-def _json(records: Sequence[Record], for_strangers: bool) -> str:
-    documents = [full_document(record, for_strangers=for_strangers) for record in records]
+def _json(records: Sequence[Record], strangers: Collection[str] | None) -> str:
+    documents = [full_document(record, strangers=strangers) for record in records]
     return to_text({"format": JSON_FORMAT, "runs": documents}) + "\n"
 
 

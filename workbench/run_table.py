@@ -32,7 +32,7 @@ KINDS: Mapping[str, type] = {
     "device": str, "cpu": str, "owner": str, "parent_id": str, "tags": str, "note": str, "error": str,
 }  # fmt: skip
 """The columns that every table has, before those of the parameters, and what they hold."""
-PRIVATE_COLUMNS = ("device", "cpu", *PRIVATE)
+PRIVATE_COLUMNS = ("device", "cpu", "parent_id", *PRIVATE)
 
 Values = dict[str, Any]
 
@@ -57,7 +57,7 @@ def all_runs(workbench: Workbench, query: RunQuery) -> Iterator[RunRow]:
 
 
 def table(rows: Sequence[RunRow], kind: TableFormat, *, for_strangers: bool = False) -> bytes:
-    """The rows as a file of that kind. `for_strangers` leaves out where a run ran and for whom."""
+    """The rows as a file of that kind. `for_strangers` leaves out where a run ran, for whom, and its parent."""
     if kind == "json":
         objects = [row_object(row) for row in rows]
         return (to_text([public(one) for one in objects] if for_strangers else objects) + "\n").encode()

@@ -84,16 +84,19 @@ class Workbench:
 
     def check(self, engine_key: str, values: Mapping[str, Any], preset: str | None = None) -> Params:
         """As `validate`, and the engine looks at its uploads too."""
-        engine = self.catalog.engine(engine_key)
-        params = params_of(engine, values, preset)
+        params = self.validate(engine_key, values, preset)
+        self.look_over(engine_key, params)
+        return params
+
+    def look_over(self, engine_key: str, params: Params) -> None:
+        """The engine's own look at valid parameters and their uploads; large files take it seconds. Raises InvalidParams."""
         with storage_seam():
             try:
-                check_inputs(self.store, engine, params)
+                check_inputs(self.store, self.catalog.engine(engine_key), params)
             except Refusal as error:
                 raise InvalidParams([FieldError(error.field, None, error.sentence)]) from error
             except ArtifactNotFound as error:
                 raise InvalidParams([FieldError("", None, str(error))]) from error
-        return params
 
     def ingest(self, source: Path | str | bytes, name: str = "") -> str:
         """Store a file; answers `sha256:<hash>/<name>`, the value of an upload field. Raises FileTrouble."""
@@ -122,8 +125,33 @@ class Workbench:
     ) -> Run:
         """A new queued run; `seed` defaults to 0. All checks, the engine's own included, are made before there
         is a row. Raises InvalidParams, UnknownEngine, UnknownRun (for the parent)."""
-        engine = self.catalog.engine(engine_key)
         params = self.check(engine_key, values or {}, preset)
+        return self.enter(
+            engine_key,
+            params,
+            preset=preset,
+            seed=seed,
+            owner=owner,
+            parent_id=parent_id,
+            tags=tags,
+            note=note,
+        )
+
+    def enter(
+        self,
+        engine_key: str,
+        params: Params,
+        *,
+        preset: str,
+        seed: int | None = None,
+        owner: str = "local",
+        parent_id: str | None = None,
+        tags: Iterable[str] = (),
+        note: str = "",
+    ) -> Run:
+        """The row of a new queued run whose parameters were checked already: takes milliseconds, whatever they are.
+        Raises InvalidParams for the seed, UnknownRun for the parent."""
+        engine = self.catalog.engine(engine_key)
         chosen = 0 if seed is None else seed
         if isinstance(chosen, bool) or not isinstance(chosen, int) or not 0 <= chosen <= MAX_SEED:
             sentence = f"seed must be a whole number from 0 to {MAX_SEED}; got {seed!r}."

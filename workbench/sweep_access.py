@@ -18,12 +18,17 @@ def no_files(path: Path) -> str:
 
 
 def create(access: Access, viewer: str, plan: Plan) -> Sweep:
-    """Check, record and start a sweep of the viewer's. Raises as `sweeps.create`, and where there is no room."""
-    checked = sweeps.check(access.workbench, plan)
-    for point in checked.points():
-        access.validate(viewer, checked.engine, {**checked.values, **point}, checked.preset)
+    """Check, record and start a sweep of the viewer's. Raises as `sweeps.create`, and where there is no room.
+
+    Room and limits come first: an engine is not let near what a guest may not run, nor near more of it than fits."""
+    is_guest = access.is_guest(viewer)
+    access.require_room(viewer, plan.size)
+    for point in plan.points() if is_guest else ():
+        access.validate(viewer, plan.engine, {**plan.values, **point}, plan.preset)
+    with access.looking(viewer, at_files=True):
+        checked = sweeps.check(access.workbench, plan, files_once=is_guest)
     with access.room_for(viewer, checked.size):
-        made = sweeps.create(access.workbench, checked, owner=viewer)
+        made = sweeps.enter(access.workbench, checked, owner=viewer)
     sweeps.start(access.workbench, made)
     return made
 
@@ -49,6 +54,6 @@ def repeat(access: Access, viewer: str, sweep_id: str) -> int:
     if not missing:
         return 0
     with access.room_for(viewer, missing):
-        sweeps.repeat(access.workbench, sweep_id, found.run.owner)
+        sweeps.repeat(access.workbench, sweep_id)
     sweeps.start(access.workbench, sweeps.read(access.workbench, sweep_id))
     return missing

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from engines.contract import upload_fields
 from engines.validation import FieldError
 from storage import Run, RunQuery, RunRow, Status
 from workbench.catalog import Catalog
@@ -121,9 +122,10 @@ class Sweep:
         return [cell.row.run.id for cell in self.cells if cell.row]
 
 
-def check(workbench: Workbench, plan: Plan) -> Plan:
+def check(workbench: Workbench, plan: Plan, *, files_once: bool = False) -> Plan:
     """Check every cell's parameters, the engine's look at uploads included; answers the plan with the values as
-    they are recorded. Nothing is made.
+    they are recorded. Nothing is made. With `files_once` the engine looks at uploads that several cells share in the
+    first of these alone: what a file does not allow in another cell that cell says when it runs.
 
     Raises InvalidParams with the sentences of all cells that are wrong, UsageError for a plan that is none."""
     engine = workbench.catalog.engine(plan.engine)
@@ -138,11 +140,16 @@ def check(workbench: Workbench, plan: Plan) -> Plan:
     errors: dict[tuple[str, str], FieldError] = {}
     dumped: dict[str, dict[str, Any]] = {axis.name: {} for axis in axes}
     base: dict[str, Any] = {}
+    looked_at: set[tuple[str, ...]] = set()
     for point in plan.points():
+        values = {**plan.values, **point}
         try:
-            params = workbench.check(plan.engine, {**plan.values, **point}, plan.preset).model_dump(
-                mode="json"
-            )
+            checked = workbench.validate(plan.engine, values, plan.preset)
+            files = tuple(getattr(checked, name) for name in upload_fields(engine.params))
+            if not (files_once and any(files) and files in looked_at):
+                looked_at.add(files)
+                workbench.look_over(plan.engine, checked)
+            params = checked.model_dump(mode="json")
         except InvalidParams as error:
             for one in error.errors:
                 where = "" if one.field in point else f" (in the cell {_point_words(point)})"
@@ -167,13 +174,19 @@ def create(
 ) -> Sweep:
     """Record a sweep and all its cells as queued runs, after every one of them was checked. Nothing is started.
     Raises as `check` does."""
-    checked = check(workbench, plan)
+    return enter(workbench, check(workbench, plan), owner=owner, tags=tags, note=note)
+
+
+def enter(
+    workbench: Workbench, checked: Plan, *, owner: str, tags: Iterable[str] = (), note: str = ""
+) -> Sweep:
+    """Record a sweep whose plan `check` has answered."""
     words = tuple(tags)
-    headline = workbench.catalog.engine(plan.engine).headline
+    headline = workbench.catalog.engine(checked.engine).headline
     with storage_seam():
         parent = workbench.store.create_run(
             engine=SWEEP, params=checked.to_params(), seed=checked.seeds[0], preset=checked.preset, owner=owner,
-            tags=words, note=note, headline=headline, engine_version=workbench.catalog.version(plan.engine),
+            tags=words, note=note, headline=headline, engine_version=workbench.catalog.version(checked.engine),
         )  # fmt: skip
         # The plan is all there is to it; from here on the cells tell how it goes.
         workbench.store.finish_run(parent.id, Status.finished)
@@ -184,10 +197,13 @@ def create(
 
 
 def read(workbench: Workbench, sweep_id: str) -> Sweep:
-    """A sweep as it stands now; three queries, however many cells. Raises UnknownRun where it is none."""
+    """A sweep as it stands now; three queries, however many cells. Raises UnknownRun where it is none.
+
+    Its cells are runs of its own owner: whoever knows its id may name it as a parent, and that makes no cell."""
     run = workbench.run(sweep_id)
     plan = Plan.of_run(run)
-    rows = workbench.runs(RunQuery(parent_id=sweep_id, engines=(plan.engine,), limit=20 * MAX_CELLS)).rows
+    query = RunQuery(parent_id=sweep_id, owner=run.owner, engines=(plan.engine,), limit=20 * MAX_CELLS)
+    rows = workbench.runs(query).rows
     names = [axis.name for axis in plan.axes]
     newest: dict[tuple[str, ...], RunRow] = {}
     for row in rows:  # newest first
@@ -257,13 +273,15 @@ def delete(workbench: Workbench, sweep_id: str) -> list[str]:
     return [*gone, sweep_id]
 
 
-def repeat(workbench: Workbench, sweep_id: str, owner: str = "local") -> list[Run]:
+def repeat(workbench: Workbench, sweep_id: str) -> list[Run]:
     """New queued runs for the cells without a result: failed, cancelled, interrupted or deleted. What those left
     behind stays. Nothing is started."""
     sweep = read(workbench, sweep_id)
     done = (Status.finished, *UNDER_WAY)
     return [
-        _create_cell(workbench, sweep.plan, cell.point, cell.seed, owner, sweep.run.id, sweep.run.tags)
+        _create_cell(
+            workbench, sweep.plan, cell.point, cell.seed, sweep.run.owner, sweep.run.id, sweep.run.tags
+        )
         for cell in sweep.cells
         if cell.status not in done
     ]
@@ -304,9 +322,9 @@ def _create_cell(
     parent: str,
     tags: Sequence[str],
 ) -> Run:
-    values = {**plan.values, **point}
-    return workbench.create(
-        plan.engine, values, preset=plan.preset, seed=seed, owner=owner, parent_id=parent, tags=tags
+    params = workbench.validate(plan.engine, {**plan.values, **point}, plan.preset)
+    return workbench.enter(
+        plan.engine, params, preset=plan.preset, seed=seed, owner=owner, parent_id=parent, tags=tags
     )
 
 

@@ -40,11 +40,12 @@ def export_bundle(
     *,
     limits: Limits | None = None,
     without_texts: Collection[str] | None = None,
+    known_parents: Collection[str] = (),
 ) -> None:
     """Write runs that are over, with their files, into one zip at `path`. The same runs give the same bytes.
 
-    With `without_texts` the bundle is one for strangers: the texts of these names, the environment and the worker
-    are left out.
+    With `without_texts` the bundle is one for strangers: the texts of these names, the environment, the worker, and
+    parents that are neither in the bundle nor among `known_parents` are left out.
 
     Raises:
         RunNotFound: one of the ids is unknown.
@@ -56,7 +57,8 @@ def export_bundle(
         raise StorageError("Name at least one run to export.")
     parts = [_read(store, run_id) for run_id in sorted(set(run_ids))]
     if without_texts is not None:
-        parts = [replace(part, entry=_for_strangers(part.entry, without_texts)) for part in parts]
+        known = {part.entry.id for part in parts}.union(known_parents)
+        parts = [replace(part, entry=_for_strangers(part.entry, without_texts, known)) for part in parts]
     artifacts = {entry.hash: entry for part in parts for entry in part.artifacts}
     document = Document(
         runs=[part.entry for part in parts],
@@ -98,9 +100,10 @@ def import_bundle(
     return [run.id for run in document.runs]
 
 
-def _for_strangers(entry: RunEntry, without_texts: Collection[str]) -> RunEntry:
+def _for_strangers(entry: RunEntry, without_texts: Collection[str], known: Collection[str]) -> RunEntry:
     texts = [text for text in entry.texts if text.name not in without_texts]
-    return entry.model_copy(update={"environment": {}, "worker": "", "texts": texts})
+    parent = entry.parent_id if entry.parent_id in known else None
+    return entry.model_copy(update={"environment": {}, "worker": "", "texts": texts, "parent_id": parent})
 
 
 def _read(store: Store, run_id: str) -> RunParts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -14,7 +15,11 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
+from ui.app import routes
+from ui.visitors import COOKIE, House
 from workbench.access import Demo
 from workbench.catalog import Catalog, Origin
 from workbench.demo_limits import DemoLimits
@@ -152,3 +157,20 @@ def access(make_workbench: Callable[..., Workbench]) -> Demo:
     bench = make_workbench(executor="inline")
     bench.start = lambda run_id: None  # type: ignore[method-assign]
     return Demo(bench, DemoLimits(runs=2, queue=10, hourly=20, uploads=3))
+
+
+@pytest.fixture
+def visit(access: Demo) -> Iterator[Callable[..., TestClient]]:
+    """`visit()` is a new guest at our own addresses of the demo in this process, `visit(None)` a program without a cookie."""
+    app = Starlette(routes=routes(access.workbench, House(access)))
+    opened: list[TestClient] = []
+
+    def arrive(cookie: str | None = "") -> TestClient:
+        opened.append(TestClient(app))
+        if cookie is not None:
+            opened[-1].cookies.set(COOKIE, cookie or secrets.token_hex(16))
+        return opened[-1]
+
+    yield arrive
+    for one in opened:
+        one.close()

@@ -6,7 +6,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -175,6 +175,12 @@ def test_a_run_ends_when_its_time_is_up(make_workbench: Callable[..., Workbench]
     assert workbench.record(run.id).series(), "what it recorded is kept"
 
 
+def _endless(size: int) -> Iterator[bytes]:
+    """A body that does not say how long it is."""
+    for _ in range(size // 1024):
+        yield b"x" * 1024
+
+
 def test_a_body_too_large_is_not_read(guest: Callable[..., Any]) -> None:
     one = guest()
     huge = b'{"data": ["' + b"x" * (1 << 20) + b'"]}'
@@ -182,6 +188,12 @@ def test_a_body_too_large_is_not_read(guest: Callable[..., Any]) -> None:
     assert (
         one.http.post("/wb/library/delete", content=huge * 2, headers={"X-Workbench": "1"}).status_code == 413
     )
+    for path in ("inquiry", "follow", "login"):
+        for body in (huge, _endless(len(huge))):
+            answer = one.http.post(f"/wb/{path}", content=body, headers={"X-Workbench": "1"})
+            assert answer.status_code in (400, 413), (path, answer.text)
+        foreign = one.http.post(f"/wb/{path}", content=b"x" * 5000)
+        assert foreign.status_code == (400 if path == "follow" else 403)
     deep = b'{"data": ' + b"[" * 50_000 + b"]" * 50_000 + b"}"
     assert one.http.post("/gradio_api/call/show_run", content=deep).status_code in (400, 422)
     assert one.http.post("/wb/library/delete", content=deep, headers={"X-Workbench": "1"}).status_code == 400

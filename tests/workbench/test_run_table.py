@@ -72,7 +72,7 @@ def test_whole_and_broken_numbers_share_a_column_of_floats(workbench: Workbench)
 
 def test_strangers_are_not_told_where_it_ran(workbench: Workbench, ids: list[str]) -> None:
     rows = read_csv(workbench, for_strangers=True)
-    assert not {"owner", "device", "cpu"} & set(rows[0])
+    assert not {"owner", "device", "cpu", "parent_id"} & set(rows[0])
     everything = list(run_table.all_runs(workbench, RunQuery()))
     document = json.loads(run_table.table(everything, "json", for_strangers=True))
     assert not {"owner", "environment"} & set(document[0])

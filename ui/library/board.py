@@ -8,6 +8,7 @@ from typing import Any
 
 from engines.contract import FAMILIES
 from ui.live_words import number
+from workbench.access import PUBLISHED
 from workbench.claims import ClaimSummary
 from workbench.claims_board import Standing, board, board_document, tally
 from workbench.documents import Document
@@ -16,21 +17,23 @@ from workbench.runs import Workbench
 
 
 def answer(workbench: Workbench, is_guest: bool = False) -> dict[str, Any]:
-    """The board as HTML. A guest of a demo is not told on which machine the runs ran."""
-    with storage_seam():
-        standings = board(workbench)
-    return {"html": markup(standings, is_guest=is_guest)}
+    """The board as HTML. A guest of a demo sees what the published runs say, and not on which machine they ran."""
+    return {"html": markup(_standings(workbench, is_guest), is_guest=is_guest)}
 
 
 def document(workbench: Workbench, is_guest: bool = False) -> Document:
     """The board as JSON."""
+    return board_document(_standings(workbench, is_guest), for_strangers=is_guest)
+
+
+def _standings(workbench: Workbench, is_guest: bool) -> list[Standing]:
     with storage_seam():
-        return board_document(board(workbench), for_strangers=is_guest)
+        return board(workbench, only_tag=PUBLISHED if is_guest else "")
 
 
 def markup(standings: list[Standing], *, is_guest: bool = False) -> str:
     """Head with the tally, then a section a paper, families together."""
-    parts, family = [_head(standings)], ""
+    parts, family = [_head(standings, is_guest)], ""
     for standing in standings:
         if standing.engine.paper.family != family:
             family = standing.engine.paper.family
@@ -39,7 +42,8 @@ def markup(standings: list[Standing], *, is_guest: bool = False) -> str:
     return "".join(parts)
 
 
-def _head(standings: list[Standing]) -> str:
+def _head(standings: list[Standing], is_guest: bool) -> str:
+    which = "published runs" if is_guest else "runs"
     holds, fails, open_, never = tally(standings)
     marks = (
         ("yes", "✓", holds, "hold" if holds != 1 else "holds"),
@@ -56,8 +60,8 @@ def _head(standings: list[Standing]) -> str:
         '<div class="wb-lib-head"><a class="wb-quiet" data-wb href="?view=library">Back to all runs</a>'
         '<a class="wb-quiet" href="wb/library/claims.json" download>JSON</a><h1>Claims board</h1></div>'
         '<p class="wb-board-words">What each paper claims, the figure that it published, and what was measured here: mean and '
-        "standard deviation over seeds. A claim holds where it held in every run that could decide. The board reads the runs of "
-        f"<code>workbench reproduce</code>.</p><p class='wb-board-tally'>{counts}</p>"
+        "standard deviation over seeds. A claim holds where it held in every run that could decide. "
+        f"The board reads the {which} of <code>workbench reproduce</code>.</p><p class='wb-board-tally'>{counts}</p>"
     )
 
 

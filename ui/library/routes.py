@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from storage import import_bundle
 from ui.address import pack, query
+from ui.bodies import bounded_body
 from ui.library import board, compare, listing, sweep
 from ui.visitors import House
 from workbench import pngforms, pngmetadata, pngrecord, sweep_access
@@ -128,13 +129,14 @@ async def _body(request: Request) -> dict[str, Any] | Response:
         return refusal
     if request.path_params["what"] not in CHANGES:
         return JSONResponse({"error": "There is no such action."}, 404)
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > MAX_BODY:
-            return JSONResponse({"error": "The request is too large."}, 413)
     try:
-        asked = json.loads(bytes(data))
+        data = await bounded_body(request, MAX_BODY)
+    except ClientDisconnect:
+        data = b""
+    if data is None:
+        return JSONResponse({"error": "The request is too large."}, 413)
+    try:
+        asked = json.loads(data)
     except (ValueError, RecursionError):
         asked = None
     if not isinstance(asked, dict):
@@ -258,13 +260,16 @@ def _ids(asked: Mapping[str, Any]) -> list[str]:
     return [str(run_id) for run_id in found][:200] if isinstance(found, list) else []
 
 
-def _written(workbench: Workbench, ids: list[str], path: Path, kind: str, for_strangers: bool) -> None:
+def _written(access: Access, viewer: str, ids: list[str], path: Path, kind: str) -> None:
+    workbench, for_strangers = access.workbench, access.is_guest(viewer)
     if kind == "html":
         from ui.report import write
 
         write(workbench, ids, path, for_strangers=for_strangers)
     else:
-        export(workbench, ids, path, cast(Format, kind), for_strangers=for_strangers)
+        parents = {parent for run_id in ids if (parent := workbench.run(run_id).parent_id)}
+        known = access.known(viewer, parents)
+        export(workbench, ids, path, cast(Format, kind), for_strangers=for_strangers, known_parents=known)
 
 
 def _few(ids: list[str], is_guest: bool) -> None:
@@ -278,7 +283,8 @@ async def _export(workbench: Workbench, request: Request, house: House) -> Respo
         words = ", ".join(KINDS)
         return JSONResponse({"error": f"An export is asked for as <id>[,<id>].<{words}>."}, 404)
     asked = ids.split(",")
-    is_guest = house.access.is_guest(house.viewer(request))
+    viewer = house.viewer(request)
+    is_guest = house.access.is_guest(viewer)
     try:
         _few(asked, is_guest)
         with_cells = await run_in_threadpool(members, workbench, asked)
@@ -290,7 +296,7 @@ async def _export(workbench: Workbench, request: Request, house: House) -> Respo
     room = tempfile.TemporaryDirectory(prefix="workbench-export-")
     path = Path(room.name) / f"export.{ending}"
     try:
-        await run_in_threadpool(_written, workbench, wanted, path, KINDS[ending], is_guest)
+        await run_in_threadpool(_written, house.access, viewer, wanted, path, KINDS[ending])
     except WorkbenchError as error:
         room.cleanup()
         return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)

@@ -81,7 +81,7 @@ def _resumed(workbench: Workbench, arguments: argparse.Namespace) -> Sweep:
         raise UsageError("--resume goes on with a sweep as it is; leave engine, --over and --set out.")
     workbench.mark_dead()
     found = workbench.find(arguments.resume)
-    sweeps.repeat(workbench, found.id, found.owner)
+    sweeps.repeat(workbench, found.id)
     return sweeps.read(workbench, found.id)
 
 
