@@ -109,12 +109,16 @@ class Array:
 @dataclass(frozen=True, slots=True)
 class File:
     """A result to take away (a completed matrix, an adapter): a file that the engine wrote into its scratch
-    folder. The recorder copies it, so the engine may delete it once the generator goes on."""
+    folder. The recorder copies it, so the engine may delete it once the generator goes on.
+
+    A `live` file is one that the engine goes on writing: the recorder takes it once more when the generator has ended
+    or was closed, as its `finally` blocks left it. So a run that is stopped keeps where it stood."""
 
     name: str
     path: Path
     media_type: str = "application/octet-stream"
     caption: str = ""
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)

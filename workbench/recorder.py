@@ -93,7 +93,7 @@ def record_run(
         interrupt, outcome = error, Outcome(Status.cancelled, "Stopped from the keyboard.", "Interrupted")
     finally:
         pulse.stop()
-    outcome = _seal(writer, outcome)
+    outcome = _seal(writer, transcript, outcome)
     store.finish_run(run.id, outcome.status, outcome.error, outcome.kind)
     if interrupt is not None:
         raise interrupt
@@ -250,9 +250,10 @@ def _close(generator: Generator[Event, Command | None, None] | None) -> str:
     return ""
 
 
-def _seal(writer: Writer, outcome: Outcome) -> Outcome:
+def _seal(writer: Writer, transcript: Transcript, outcome: Outcome) -> Outcome:
     """Make the rest durable. Where that fails, that is how the run ended, whatever the engine did."""
     try:
+        transcript.end()
         if outcome.trace:
             writer.text(TRACEBACK, outcome.trace)
         writer.close()

@@ -27,6 +27,7 @@ class Transcript:
         self._engine = engine
         self._scratch = scratch.resolve()
         self._strange: set[tuple[str, str]] = set()
+        self._live: dict[str, tuple[File, tuple[int, int]]] = {}
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             Scalar: self._scalar,
             Progress: self._progress,
@@ -51,6 +52,13 @@ class Transcript:
             raise EngineFault(
                 f"The engine said a {type(event).__name__} {name!r} that cannot be kept: {error}."
             ) from error
+
+    def end(self) -> None:
+        """Take live files again that their engine has written since it last spoke of them."""
+        for event, stamp in list(self._live.values()):
+            path = Path(event.path)
+            if path.is_file() and _stamp(path) != stamp:
+                self._file(event, 0.0)
 
     def _scalar(self, event: Scalar, time_s: float) -> None:
         value = float(event.value)
@@ -100,6 +108,8 @@ class Transcript:
         path = Path(event.path).resolve()
         if not path.is_relative_to(self._scratch) or not path.is_file():
             raise ValueError("it must be a file in the run's scratch folder")
+        if event.live:
+            self._live[event.name] = event, _stamp(path)
         self._writer.file(event.name, path, event.media_type, event.caption, path.name)
 
     def _claim(self, event: ClaimCheck, time_s: float) -> None:
@@ -116,6 +126,12 @@ class Transcript:
         self._writer.claim(
             claim.key, claim.statement, claim.paper, measured, baseline, holds, event.detail, claim.unit
         )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Tells whether a file was written again."""
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
 
 
 def _optional(value: float | None) -> float | None:

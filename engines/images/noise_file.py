@@ -1,7 +1,8 @@
 """Noise as a file, so that one run can start where another ended: ReNO writes it, any image engine may read it.
 
-A safetensors file whose tensor `noise` is [N, C, H, W] (unit Gaussian scale, float32); ReNO adds `momentum` of the
-same shape. NumPy's .npy holds the noise alone."""
+A safetensors file whose tensor `noise` is [N, C, H, W] (unit Gaussian scale, float32). ReNO adds of the same shape
+`start` (where its search began), `best_noise` (what it found) and `momentum`, and what its optimizer knows, a row for
+each noise (`reno.method.tensors_of`). NumPy's .npy holds the noise alone."""
 
 from __future__ import annotations
 
@@ -17,20 +18,23 @@ if TYPE_CHECKING:
 ACCEPT = (".safetensors", ".npy")
 FIELD = "noise"
 """Name of the upload field and of the file in a run's record: the page offers one as the other."""
+SHAPED = ("noise", "start", "best_noise", "momentum", "second")
+"""Tensors that have the shape of a noise each; others only have a row for each."""
 
 
 def write_noise(path: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, str]) -> Path:
-    """Write tensors (float32) and what they belong to (model, prompt), and answer the path."""
+    """Write tensors and what they belong to (model, prompt), and answer the path."""
     from safetensors.torch import save_file
 
+    # a tensor that is another's view cannot be written: each gets memory of its own
     save_file(
-        {k: v.detach().float().cpu().contiguous() for k, v in tensors.items()}, path, metadata=dict(about)
+        {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}, path, metadata=dict(about)
     )
     return path
 
 
 def read_noise(path: Path, shape: tuple[int, int, int], field: str = FIELD) -> dict[str, torch.Tensor]:
-    """Tensors of a file, `noise` [N, *shape] among them, float32.
+    """Tensors of a file, `noise` [N, *shape] among them; those of its shape are float32.
 
     Raises Refusal for a file of another kind or shape, and for noise that is zero or not finite."""
     import numpy as np
@@ -42,7 +46,7 @@ def read_noise(path: Path, shape: tuple[int, int, int], field: str = FIELD) -> d
         else:
             from safetensors.torch import load_file
 
-            found = {k: v.float() for k, v in load_file(path).items()}
+            found = {k: v.float() if k in SHAPED else v for k, v in load_file(path).items()}
     except Exception as error:  # safetensors has errors of its own, NumPy raises what it meets
         raise Refusal(
             field, f"{field}: {path.name!r} cannot be read as {' or '.join(ACCEPT)} ({type(error).__name__})."
@@ -53,20 +57,27 @@ def read_noise(path: Path, shape: tuple[int, int, int], field: str = FIELD) -> d
             field, f"{field}: {path.name!r} holds no tensor named noise; it has {', '.join(found)}."
         )
     if noise.ndim == 3:
-        found = {k: v[None] for k, v in found.items()}
+        found = {k: v[None] for k, v in found.items() if v.shape == noise.shape}
         noise = found["noise"]
     wanted = "N x " + " x ".join(map(str, shape))
     if noise.ndim != 4 or tuple(noise.shape[1:]) != tuple(shape) or not len(noise):
         raise Refusal(field, f"{field} must be of shape {wanted} for this model; got {tuple(noise.shape)}.")
     for name, tensor in found.items():
-        if tensor.shape != noise.shape:
+        if name in SHAPED and tensor.shape != noise.shape:
             raise Refusal(
                 field, f"{field}: the tensor {name} must have the shape of noise; got {tuple(tensor.shape)}."
             )
+        if tensor.ndim == 0 or len(tensor) != len(noise):
+            raise Refusal(
+                field, f"{field}: the tensor {name} must have a row for each of {len(noise)} noises."
+            )
         if not torch.isfinite(tensor).all():
             raise Refusal(field, f"{field}: the tensor {name} holds numbers that are not finite.")
-    if bool((noise.flatten(1).norm(dim=1) == 0).any()):
-        raise Refusal(field, f"{field} must not be zero: its direction would be undefined.")
+    for name in {"noise", "start", "best_noise"} & set(found):
+        if bool((found[name].flatten(1).norm(dim=1) == 0).any()):
+            raise Refusal(
+                field, f"{field}: the tensor {name} must not be zero: its direction would be undefined."
+            )
     return found
 
 

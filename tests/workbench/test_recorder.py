@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines.contract import Context, Engine, Run
-from engines.events import Command, Event, Progress, Scalar, Text
+from engines.events import Command, Event, File, Progress, Scalar, Text
 from storage import DiskFull, Status, Store
 from workbench import recorder
 from workbench.catalog import Catalog
@@ -125,6 +125,26 @@ def test_the_engine_tidies_up_when_it_is_stopped(recorded: Recorded, tmp_path: P
     assert record.run.error == ""
     assert (tmp_path / "work" / "closed-1").exists()
     assert record.series()[0].count == 1
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_live_file_is_taken_as_the_engine_leaves_it(recorded: Recorded, store: Store, live: bool) -> None:
+    def run(params: Any, context: Context) -> Run:
+        path = context.scratch / "state.txt"
+        path.write_text("first")
+        yield File("state", path, "text/plain", "Where it stands", live=live)
+        try:
+            for done in range(1000):
+                yield Progress(done, 1000)
+        finally:
+            path.write_text(f"after {done}")
+
+    seen: list[Event] = []
+    wish = lambda: CANCEL if len(seen) >= 5 else None  # noqa: E731
+    _, record = recorded(run=run, on_event=seen.append, stop=wish)
+    [file] = record.files()
+    assert store.artifacts.read(file.hash) == (b"after 3" if live else b"first")
+    assert (file.name, file.caption) == ("state", "Where it stands")
 
 
 def test_a_stop_brings_its_status_and_reason(recorded: Recorded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,11 +23,43 @@ def check(
     params: RenoParams,
     d: int,
     transfer: tuple[Final, Final] | None,
+    before: int = 0,
 ) -> Iterator[ClaimCheck]:
     """One check for each claim that this run can say something about. `transfer` is the many-step model from plain
-    noise and from ReNO's."""
+    noise and from ReNO's. `before` counts ReNO's iterations in earlier runs, which the others did not have."""
+    checks = _checks(found, times, params, d, transfer)
+    if found[RENO].looks == 1:
+        why = "Not decided: the only iteration is the plain picture."
+        yield from (replace(one, holds=None, detail=why) for one in checks)
+        return
+    for one in checks:
+        unequal = _unequal(one.key, params, before)
+        yield replace(one, holds=None, detail=f"Not decided: {unequal}") if unequal else one
+
+
+def _unequal(key: str, params: RenoParams, before: int) -> str:
+    """Why a claim about equal costs cannot be decided in this run, empty where it can."""
+    if key == "equal_iterations" and params.optimizer == "lbfgs":
+        return (
+            "an iteration of L-BFGS makes up to ten inner steps, so that equal iterations are no equal cost. See the race "
+            "by passes or by seconds."
+        )
+    if before and key in ("time_equal", "norm", "all_rewards"):
+        return (
+            f"ReNO goes on after {before} iterations of an earlier run, which its rivals did not have. Run all "
+            "iterations in one run to compare them."
+        )
+    return ""
+
+
+def _checks(
+    found: Mapping[str, Final],
+    times: Sequence[Timed],
+    params: RenoParams,
+    d: int,
+    transfer: tuple[Final, Final] | None,
+) -> Iterator[ClaimCheck]:
     reno, plain = found[RENO], found[PLAIN]
-    n = reno.looks
     worst = int(np.argmin(reno.reward - plain.reward))
     yield ClaimCheck(
         "rises",
@@ -35,9 +68,7 @@ def check(
         bool((reno.reward > plain.reward + RISE).all()),
         f"Smallest gain of {len(plain.reward)}: {reno.reward[worst] - plain.reward[worst]:.3g}.",
     )
-    yield verdicts.check(
-        "equal_iterations", reno.reward, found[f"{BEST} = {n}"].reward, f"Against {n} looks."
-    )
+    yield _equal_iterations(reno, next(final for name, final in found.items() if name.startswith(BEST)))
     by_name = {one.against: one for one in times}
     yield _at_equal_time("time_equal", reno.reward, by_name[RENO], by_name[RENO].final.reward)
     if reno.judged.strict is None or plain.judged.strict is None:
@@ -61,6 +92,15 @@ def check(
         yield verdicts.check(
             "transfer", transfer[1].reward, transfer[0].reward, f"Drawn by {params.transfer_model}."
         )
+
+
+def _equal_iterations(reno: Final, best: Final) -> ClaimCheck:
+    """`best` is best-of-N after as many looks, or after all it had where ReNO had more iterations."""
+    found = verdicts.check("equal_iterations", reno.reward, best.reward, f"Against {best.looks} looks.")
+    if best.looks == reno.looks:
+        return found
+    short = f"Not decided: best-of-N looked at {best.looks} noises, and ReNO had {reno.looks} iterations."
+    return replace(found, holds=None, detail=short)
 
 
 def _at_equal_time(key: str, mine: np.ndarray, timed: Timed, theirs: np.ndarray) -> ClaimCheck:

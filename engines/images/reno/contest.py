@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from engines.images.reno.baselines import Search, consider, init_search, neighbour
-from engines.images.reno.method import Evaluate, Info, Settings, State, init, step, values
+from engines.images.reno.method import Evaluate, Info, Settings, State, begin_best, init, step, values
 from engines.images.reno.objective import Objective
 from engines.images.reno.params import RenoParams
+from engines.images.reno.resuming import Resumed
 
 RENO, WARM, FREE, UNCLIPPED, HALVED = (
     "ReNO", "ReNO, warm start", "ReNO, no regulariser", "ReNO, no clipping", "ReNO, halving",
@@ -40,11 +41,13 @@ def without(title: str) -> str:
 
 @dataclass
 class Arm:
-    """A contender that climbs by `method.step`: which rows of its gang are its own."""
+    """A contender that climbs by `method.step`: which rows of its gang are its own, and the forward passes that a
+    picture of it took so far."""
 
     series: str
     rows: slice
     info: Info | None = None
+    passes: float = 0.0
 
 
 @dataclass
@@ -58,6 +61,8 @@ class Gang:
     strength: torch.Tensor
     settings: Settings
     evaluate: Evaluate
+    pictures: int
+    """How many pictures each arm is to make; halving has several noises for each."""
     seconds: float = 0.0
 
     def advance(self) -> None:
@@ -70,6 +75,7 @@ class Gang:
         for arm in self.arms:
             picked = {name: value[arm.rows] for name, value in vars(info).items()}
             arm.info = Info(**picked)
+            arm.passes += float(arm.info.passes.sum()) / self.pictures
 
     def of(self, arm: Arm) -> State:
         """The arm's own part of the state."""
@@ -79,6 +85,20 @@ class Gang:
     def share(self) -> float:
         """Seconds for each arm of the gang."""
         return self.seconds / len(self.arms)
+
+
+def settings_of(params: RenoParams) -> Settings:
+    """The method's settings in a run with those parameters."""
+    return Settings(
+        lr=params.lr,
+        momentum=params.momentum,
+        nesterov=params.nesterov,
+        clip=params.clip,
+        regularise=params.regularise,
+        shape=params.shape,
+        optimizer=params.optimizer,
+        at_once=params.at_once,
+    )
 
 
 def now(device: torch.device) -> float:
@@ -118,7 +138,8 @@ class Lookout:
 class Contest:
     """The contenders of one set of rows. `advance(i)` moves all of them; what they reached stands in the fields.
 
-    With a `lane`, a thread to work in, those whose time nobody compares move there while the others move here."""
+    With a `lane`, a thread to work in, those whose time nobody compares move there while the others move here.
+    Where it goes on from an earlier run (`resumed`), ReNO does; the others begin anew from where that run began."""
 
     def __init__(
         self,
@@ -127,7 +148,7 @@ class Contest:
         prompt_of: torch.Tensor,
         places: list[int],
         seed: int,
-        start: dict[str, torch.Tensor] | None = None,
+        resumed: Resumed | None = None,
         lane: Executor | None = None,
     ) -> None:
         self.objective, self.params, self.seed, self.places = objective, params, seed, places
@@ -135,21 +156,15 @@ class Contest:
         self.prompt_of = prompt_of.to(objective.device)
         self.evaluate = objective.evaluate(self.prompt_of)
         self.weights = torch.tensor(objective.weights, device=objective.device)
-        self.settings = Settings(
-            lr=params.lr,
-            momentum=params.momentum,
-            nesterov=params.nesterov,
-            clip=params.clip,
-            regularise=params.regularise,
-            shape=params.shape,
-            optimizer=params.optimizer,
-            at_once=params.at_once,
-        )
-        n = len(places)
-        given = start["noise"][:n].to(objective.device) if start else None
-        self.noise = torch.stack([objective.draw(seed, p, 0) for p in places]) if given is None else given
-        momentum = start["momentum"][:n].to(objective.device) if start and "momentum" in start else None
-        self.reno = self._gang([RENO], self.noise, momentum=momentum)
+        self.settings = settings_of(params)
+        self.noise = resumed.start if resumed else torch.stack([objective.draw(seed, p, 0) for p in places])
+        """The noises of the plain pictures."""
+        self.reno = self._gang([RENO], self.noise)
+        self.before = 0
+        """Iterations that ReNO made in earlier runs."""
+        self.goes_on = resumed is not None and resumed.found is not None
+        if resumed is not None:
+            self._go_on(resumed)
         self.best = Lookout(BEST, init_search(self.noise))
         self.drawn = 0
         """Looks of best-of-N that belong to the iterations; what `fill_time` adds depends on the clock."""
@@ -170,7 +185,6 @@ class Contest:
         *,
         weights: torch.Tensor | None = None,
         strength: torch.Tensor | None = None,
-        momentum: torch.Tensor | None = None,
         **changes: float,
     ) -> Gang:
         """Arms of equal size over `noise`, one after the other."""
@@ -180,13 +194,22 @@ class Contest:
         prompt_of = self.prompt_of.repeat(n // len(self.prompt_of))
         return Gang(
             arms,
-            init(noise, momentum),
+            init(noise),
             prompt_of,
             self.weights.expand(n, -1) if weights is None else weights,
             noise.new_ones(n) if strength is None else strength,
             replace(self.settings, **changes),  # type: ignore[arg-type]
             self.objective.evaluate(prompt_of),
+            each,
         )
+
+    def _go_on(self, resumed: Resumed) -> None:
+        self.before, self.reno.state = resumed.state.iteration, resumed.state
+        if resumed.found is not None:
+            self.reno.state = begin_best(
+                resumed.state, resumed.found, self.evaluate, self.weights, self.settings.at_once
+            )
+        self.reno.arms[0].passes = resumed.spent
 
     def _ablations(self) -> Gang:
         """Without the regulariser, and without each reward where there are several, in one batch."""
@@ -208,7 +231,9 @@ class Contest:
             torch.stack([self.objective.draw(self.seed, p, -number) for p in self.places])
             for number in range(1, 2**k)
         ]
-        return self._gang([HALVED], torch.cat([self.noise, *fresh]))
+        gang = self._gang([HALVED], torch.cat([self.noise, *fresh]))
+        gang.pictures = len(self.places)
+        return gang
 
     def gangs(self) -> Iterator[Gang]:
         """All that climb, ReNO first."""
@@ -232,6 +257,7 @@ class Contest:
             self.warm_pool_s = self.best.seconds
             rate = self.settings.lr * self.params.warm_rate
             self.warm = self._gang([WARM], self.best.search.noise, lr=rate)
+            self.warm.arms[0].passes = float(self.drawn)
         elif self.warm is not None:
             self.warm.advance()
         if beside is not None:
@@ -269,7 +295,7 @@ class Contest:
 
     def fill_time(self, seconds: float) -> None:
         """Let best-of-N go on until it had as much time, up to `MORE_DRAWS` noises an iteration."""
-        most = MORE_DRAWS * self.reno.state.iteration
+        most = MORE_DRAWS * (self.reno.state.iteration - self.before)
         while self.best.seconds < seconds and self.best.search.evaluated < most:
             self.draw(self.best.search.evaluated, DRAWS)
 
@@ -310,12 +336,13 @@ class Contest:
             rows = (keep * n + torch.arange(n, device=keep.device)).flatten()
             took = gang.seconds
             gang = self.halved = Gang(
-                [Arm(HALVED, slice(0, len(rows)))],
+                [Arm(HALVED, slice(0, len(rows)), passes=gang.arms[0].passes)],
                 gang.state.take(rows),
                 gang.prompt_of[rows],
                 gang.weights[rows],
                 gang.strength[rows],
                 gang.settings,
                 self.objective.evaluate(gang.prompt_of[rows]),
+                n,
                 took,
             )

@@ -10,10 +10,12 @@ over the noises.
 Pictures: `Before and after/noise k` (the best so far, kept when it changes) and `..., before`; `Every iteration/noise k`;
 `Contenders/<name>` (all noises side by side); `The same noise in a many-step model/<name>`.
 Arrays: `typical norm` (low, typical, high), `difference, noise k` (row x column), `noise histogram` (start, found, normal x value), `noise autocorrelation` (row x
-column lag). File: `noise` (safetensors: noise, momentum, best_noise).
+column lag). File: `noise` (safetensors: noise, start, best_noise, momentum, what the
+optimizer knows).
 Tables: `Where they ended`, `seconds of each contender`, `Verdicts of the exact checker`. Texts: `reward hacking`, `memory` (full-size
 models, measured before they are loaded).
-Alerts: reward hacking, not finite, negative weight, slow here, transfer, unknown request.
+Alerts: reward hacking, not finite, negative weight, noise file, slow here, transfer, unknown request.
+A run that goes on from another's noise counts ReNO's steps on from that run's.
 A running search obeys the command "more" (kind "do"): 50 more iterations for everybody.
 
 List: the `best reward` curves at the end, arrays `accuracy`, `accuracy low`, `accuracy high` (contender x task), tables `Right

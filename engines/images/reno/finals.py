@@ -45,7 +45,8 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 def finals(contest: Contest, judge: Judge) -> dict[str, Final]:
     """By contender: the plain picture, best-of-N after as many looks as ReNO had iterations and after all of the
     paper's count, ReNO and what was asked for beside it. Nothing in it is timed."""
-    n = contest.reno.state.iteration
+    # a run that goes on from another has had more iterations than best-of-N may have looks
+    n = min(contest.reno.state.iteration, contest.drawn)
     found = {PLAIN: _of_looks(contest, judge, 1)}
     found[f"{BEST} = {n}"] = _of_looks(contest, judge, n)
     if contest.drawn > n:

@@ -151,7 +151,11 @@ class RenoParams(Params):
     )  # fmt: skip
     noise: Upload = knob(
         "", title="Start from noise", advanced=True, group=MODEL, widget="file", accept=noise_file.ACCEPT,
-        help="The noise file of another run (with its momentum), or your own array N x channels x height x width.",
+        help="The noise file of another run, or your own array N x channels x height x width.",
+    )  # fmt: skip
+    resume: Literal["last", "best"] = knob(
+        "last", title="Go on from", advanced=True, group=MODEL, labels={"last": "The last noise, with momentum", "best": "The best noise"},
+        help="Of a run's noise file: where it stopped, as if it had never stopped, or the noise of its best picture, to climb from anew.",
     )  # fmt: skip
     at_once: int = knob(
         0, title="Pictures at once", ge=0, le=256, advanced=True, group=MODEL,

@@ -37,8 +37,9 @@ def arm_scalars(contest: Contest, i: int) -> Iterator[Scalar]:
             if arm.info is None or gang.state.iteration == 0:
                 continue
             seconds = gang.share + (contest.warm_pool_s if gang is contest.warm else 0.0)
-            yield from _climb(gang, arm, contest.weights, i)
-            yield Scalar(arm.series, "time/seconds", i, seconds)
+            at = contest.before + i if gang is contest.reno else i
+            yield from _climb(gang, arm, contest.weights, at)
+            yield Scalar(arm.series, "time/seconds", at, seconds)
 
 
 def _climb(gang: Gang, arm: Arm, weights: torch.Tensor, i: int) -> Iterator[Scalar]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,17 +24,23 @@ from engines.images.reno.contest import (
     ZERO,
     Contest,
     Lookout,
+    settings_of,
 )
 from engines.images.reno.finals import Final, finals, handed_over, timed
 from engines.images.reno.judging import Judge, Judged
-from engines.images.reno.method import norm_band, typical_norm
+from engines.images.reno.method import Info, State, norm_band, typical_norm
 from engines.images.reno.objective import Objective, open_objective, plan_memory
 from engines.images.reno.params import RenoParams
+from engines.images.reno.resuming import kept, resume
 
 MORE = 50
 """Iterations that the reader's "more" adds."""
 SAVE_EVERY = 10
 BEFORE, STRIP = "Before and after", "Every iteration"
+_NOTHING_KNOWN = (
+    "The noise file holds nothing that this optimizer has learnt: it goes on from the noise with empty momentum. "
+    "Choose the optimizer of the run that wrote the file to go on exactly."
+)
 
 
 def run(
@@ -44,18 +51,19 @@ def run(
     if not params.is_world:
         yield Text("memory", plan_memory(params, params.seeds, context.device))
     objective = open_objective(params, (params.prompt,), context.device)
-    start = (
-        noise_file.read_noise(context.inputs["noise"], objective.noise_shape)
-        if "noise" in context.inputs
-        else None
-    )
+    resumed = None
+    if noise_file.FIELD in context.inputs:
+        tensors = noise_file.read_noise(context.inputs[noise_file.FIELD], objective.noise_shape)
+        resumed = resume(tensors, params, settings_of(params), objective.device)
+        if not resumed.knows:
+            yield Alert("noise file", 0, _NOTHING_KNOWN)
     contest = Contest(
         objective,
         params,
         torch.zeros(params.seeds, dtype=torch.long),
         list(range(params.seeds)),
         context.seed,
-        start,
+        resumed,
         lane,
     )
     yield from Watch(params, context, objective, contest).events(inbox)
@@ -71,25 +79,42 @@ class Watch:
         self.total = params.iterations
         self.first_rewards = torch.empty(0)
         self.start = torch.empty(0)
+        self.state = contest.reno.state
+        """ReNO's state as the pictures on the page show it: what the noise file holds."""
+        self.written: State | None = None
+        self.before = contest.before
+        """Iterations of earlier runs: ReNO's own steps count on from them."""
         self.verdicts: dict[str, Judged] = {}
         self.soft: list[tuple[np.ndarray, np.ndarray]] = []
 
     def events(self, inbox: deque[Command]) -> Iterator[Event]:
-        """The whole run."""
+        """The whole run. However it ends, the noise file holds what was last shown."""
         yield from self.warnings()
         d = int(np.prod(self.objective.noise_shape))
         marks = Axis("mark", ["low", "typical", "high"])
         low, high = norm_band(d)
         yield Array("typical norm", 0, np.array([low, typical_norm(d), high]), [marks], keep=False)
+        try:
+            yield from self.climb(inbox)
+        finally:
+            if self.written is not None and self.written is not self.state:
+                self.write_noise()
+
+    def climb(self, inbox: deque[Command]) -> Iterator[Event]:
+        """All iterations and the end. A wish to stop is heard at the first event after an iteration: that is no picture,
+        so that none is shown of a state that the noise file does not have."""
         i = 0
         while i < self.total:
             self.contest.advance(i)
+            yield Progress(
+                i + 1, self.total + 1, f"iteration {self.before + i + 1} of {self.before + self.total}"
+            )
+            self.state = self.contest.reno.state
             yield from self.iteration(i)
             while inbox:
                 yield from self.obey(inbox.popleft(), i)
-            yield Progress(i + 1, self.total + 1, f"iteration {i + 1} of {self.total}")
             i += 1
-        yield from self.ending(i - 1)
+        yield from self.ending(self.before + i - 1)
         yield Progress(self.total + 1, self.total + 1, "done")
 
     def obey(self, command: Command, i: int) -> Iterator[Event]:
@@ -119,43 +144,62 @@ class Watch:
         """Scalars of everybody, then ReNO's pictures."""
         info = self.contest.reno.arms[0].info
         assert info is not None
-        if i == 0:
-            self.first_rewards, self.start = info.rewards, info.pictures
+        at = self.before + i
         yield from self.reno_pictures(i)
         yield from report.arm_scalars(self.contest, i)
         yield from report.lookout_scalars(self.contest, i, DRAWS)
         yield from report.reward_gains(
-            self.titles, self.objective.weights, info.rewards, self.first_rewards, i
+            self.titles, self.objective.weights, info.rewards, self.first_rewards, at
         )
         yield from self.judgements(i)
         for row in torch.nonzero(info.skipped).flatten().tolist():
             yield Alert(
                 "not finite",
-                i,
+                at,
                 f"The gradient of noise {row + 1} is not finite: its step is left out and its rate halved.",
             )
         if i % SAVE_EVERY == 0:
             yield self.noise_file()
 
     def reno_pictures(self, i: int) -> Iterator[Event]:
-        """The picture of every iteration, and the best so far beside the first."""
-        info, state = self.contest.reno.arms[0].info, self.contest.reno.state
+        """The picture of every iteration, and the best so far beside the first of the search."""
+        info, state, at = self.contest.reno.arms[0].info, self.state, self.before + i
         assert info is not None
         assert state.best_pictures is not None
         seen = self.judge(info.pictures, self.contest.prompt_of)
-        for row in range(len(info.total)):
-            words = report.caption(float(info.total[row]), seen, row)
-            if i == 0:
-                yield Picture(
-                    f"{BEFORE}/noise {row + 1}, before", i, report.pixels(info.pictures[row]), words
-                )
+        said = [report.caption(float(info.total[row]), seen, row) for row in range(len(info.total))]
+        if i == 0:
+            yield from self.first_pictures(info, said)
+        for row, words in enumerate(said):
             if bool(info.is_best[row]):
-                yield Picture(f"{BEFORE}/noise {row + 1}", i, report.pixels(info.pictures[row]), words)
-                if i > 0:
+                yield Picture(f"{BEFORE}/noise {row + 1}", at, report.pixels(info.pictures[row]), words)
+                if at > 0:
                     yield report.difference(
-                        f"difference, noise {row + 1}", self.start[row], info.pictures[row], i
+                        f"difference, noise {row + 1}", self.start[row], info.pictures[row], at
                     )
-            yield Picture(f"{STRIP}/noise {row + 1}", i, report.pixels(info.pictures[row]), words)
+            yield Picture(f"{STRIP}/noise {row + 1}", at, report.pixels(info.pictures[row]), words)
+
+    def first_pictures(self, info: Info, said: list[str]) -> Iterator[Event]:
+        """Where the search began; of one that goes on from an earlier run, also what that run had found."""
+        contest, found = self.contest, self.state.best_pictures
+        self.start, self.first_rewards = info.pictures, info.rewards
+        if contest.goes_on:
+            assert contest.best.pictures[0] is not None
+            self.start, self.first_rewards = contest.best.pictures[0], contest.best.rewards[0]
+            plain = self.judge(self.start, contest.prompt_of)
+            totals = contest.best.trace[0][1]
+            said = [report.caption(float(total), plain, row) for row, total in enumerate(totals)]
+        for row, words in enumerate(said):
+            name = f"{BEFORE}/noise {row + 1}"
+            yield Picture(f"{name}, before", self.before, report.pixels(self.start[row]), words)
+        if not contest.goes_on:
+            return
+        assert found is not None
+        judged = self.judge(found, contest.prompt_of)
+        for row in torch.nonzero(~info.is_best).flatten().tolist():
+            words = report.caption(float(self.state.best[row]), judged, row)
+            yield Picture(f"{BEFORE}/noise {row + 1}", self.before, report.pixels(found[row]), words)
+            yield report.difference(f"difference, noise {row + 1}", self.start[row], found[row], self.before)
 
     def judgements(self, i: int) -> Iterator[Event]:
         """The judges on the best of everybody; pictures that did not change are not judged again."""
@@ -163,7 +207,8 @@ class Watch:
         for gang in self.contest.gangs():
             for arm in gang.arms:
                 if arm.series in self.verdicts:
-                    yield from report.judged_scalars(arm.series, self.watched, self.verdicts[arm.series], i)
+                    at = self.before + i if gang is self.contest.reno else i
+                    yield from report.judged_scalars(arm.series, self.watched, self.verdicts[arm.series], at)
         for lookout in self.contest.lookouts():
             step = (i + 1) * self.looks(lookout) - 1
             verdict = self.verdicts[lookout.series]
@@ -193,17 +238,20 @@ class Watch:
         return DRAWS if lookout is self.contest.best else 1
 
     def noise_file(self) -> File:
-        """ReNO's noise as it stands, with its momentum and the best so far."""
-        state = self.contest.reno.state
-        tensors = {"noise": state.noise, "momentum": state.momentum, "best_noise": state.best_noise}
-        about = {"model": self.params.model, "prompt": self.params.prompt, "seed": str(self.context.seed)}
-        path = noise_file.write_noise(self.context.scratch / "noise.safetensors", tensors, about)
+        """ReNO's noise as it stands. The record takes the file again as `events` leaves it."""
         return File(
             noise_file.FIELD,
-            path,
+            self.write_noise(),
             "application/octet-stream",
-            "noise and momentum: a run can go on from them",
+            "the last noise with its momentum, and the best: a run can go on from them",
+            live=True,
         )
+
+    def write_noise(self) -> Path:
+        self.written = self.state
+        tensors = kept(self.contest.noise, self.state, self.contest.reno.arms[0])
+        about = {"model": self.params.model, "prompt": self.params.prompt, "seed": str(self.context.seed)}
+        return noise_file.write_noise(self.context.scratch / "noise.safetensors", tensors, about)
 
     # the end
 
@@ -218,7 +266,8 @@ class Watch:
         yield report.contender_table(found, self.titles, self.watched)
         yield report.time_table(times, seconds)
         if self.params.is_world:
-            shown = [PLAIN, f"{BEST} = {i + 1}", RENO, *([WARM] if WARM in found else [])]
+            best = next(name for name in found if name.startswith(BEST))
+            shown = [PLAIN, best, RENO, *([WARM] if WARM in found else [])]
             yield report.verdict_table(found, shown)
         yield from report.contender_pictures(found, i)
         yield from report.noise_arrays(self.contest.noise, self.contest.reno.state.best_noise, i)
@@ -228,7 +277,9 @@ class Watch:
         if self.params.transfer_model:
             yield from self.transfer(i, handed)
         d = int(np.prod(self.objective.noise_shape))
-        yield from claims.check(found, times, self.params, d, handed[0] if handed else None)
+        yield from claims.check(
+            found, times, self.params, d, handed[0] if handed else None, before=self.before
+        )
 
     def hacking(self, i: int) -> Iterator[Event]:
         """Tell where the reward went on rising while the checker's score of the same picture fell."""
@@ -242,7 +293,7 @@ class Watch:
                 yield Alert(
                     "reward hacking",
                     i,
-                    f"Noise {row + 1}: after iteration {peak} the reward rose from {before:.2f} to {after:.2f} while the "
+                    f"Noise {row + 1}: after iteration {self.before + peak} the reward rose from {before:.2f} to {after:.2f} while the "
                     f"share of demands met fell from {scores[peak]:.2f} to {scores[-1]:.2f}.",
                 )
         if self.soft:
@@ -256,7 +307,7 @@ class Watch:
     def transfer(self, i: int, handed: list[tuple[Final, Final]]) -> Iterator[Event]:
         """The many-step model from the plain and from the found noise; a model that cannot be had costs nothing else."""
         contest, model = self.contest, self.params.transfer_model
-        yield Progress(i + 1, self.total + 1, f"drawing with {model}")
+        yield Progress(self.total, self.total + 1, f"drawing with {model}")
         try:
             pair = handed_over(contest, self.judge, self.params, self.context.device)
         except Refusal as error:

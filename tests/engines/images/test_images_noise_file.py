@@ -18,6 +18,13 @@ def test_written_is_read(tmp_path):
     assert torch.equal(found["momentum"], momentum)
 
 
+def test_what_the_optimizer_knows_has_a_row_for_each_noise_and_its_own_numbers(tmp_path):
+    noise = torch.randn(2, *SHAPE)
+    numbers = torch.tensor([[1 / 3], [2 / 3]], dtype=torch.float64)
+    path = write_noise(tmp_path / "n.safetensors", {"noise": noise, "start": noise, "numbers": numbers}, {})
+    assert torch.equal(read_noise(path, SHAPE)["numbers"], numbers)
+
+
 def test_numpy_files_and_single_noises(tmp_path):
     one = np.random.default_rng(0).standard_normal(SHAPE)
     np.save(tmp_path / "n.npy", one)
@@ -32,6 +39,12 @@ def test_numpy_files_and_single_noises(tmp_path):
         ({"noise": torch.full((1, *SHAPE), float("nan"))}, "not finite"),
         ({"other": torch.randn(1, *SHAPE)}, "no tensor named noise"),
         ({"noise": torch.randn(2, *SHAPE), "momentum": torch.randn(1, *SHAPE)}, "shape of noise"),
+        (
+            {"noise": torch.randn(2, *SHAPE), "best_noise": torch.zeros(2, *SHAPE)},
+            "best_noise must not be zero",
+        ),
+        ({"noise": torch.randn(2, *SHAPE), "scale": torch.ones(3)}, "a row for each of 2 noises"),
+        ({"noise": torch.randn(2, *SHAPE), "scale": torch.full((2,), float("inf"))}, "not finite"),
     ],
 )
 def test_what_is_no_noise_is_refused(tmp_path, tensors, words):

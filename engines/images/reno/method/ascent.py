@@ -24,6 +24,8 @@ Evaluate = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tens
 """`evaluate(noise [n, ...], rows [n])`: pictures [n, 3, H, W] in 0..1 and rewards [n, K]; gradients reach the noise.
 `rows` says which noises of the whole batch these are (each may have a prompt of its own)."""
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+PASSES = 3
+"""Forward passes that one evaluation with its gradient costs, in the paper's count."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class State:
     best_rewards: torch.Tensor | None = None
     second: torch.Tensor | None = None
     """Adam's running mean of squares."""
-    curvature: tuple[Any, ...] = field(default=())
-    """L-BFGS's memory, one for each noise."""
+    age: int = 0
+    """Moves since momentum and mean of squares were empty: what Adam corrects its bias by."""
+    curvature: tuple[dict[str, Any], ...] = field(default=())
+    """L-BFGS's memory, one for each noise; empty where it has none yet."""
 
     def take(self, rows: torch.Tensor) -> State:
         """The noises of those rows (successive halving)."""
@@ -94,6 +98,8 @@ class Info:
     gradient_norm: torch.Tensor
     is_best: torch.Tensor
     skipped: torch.Tensor
+    passes: torch.Tensor
+    """What the step cost, in forward passes; a backward pass counts as two."""
 
 
 def init(noise: torch.Tensor, momentum: torch.Tensor | None = None) -> State:
@@ -151,15 +157,16 @@ def step(
     norm = state.noise.flatten(1).norm(dim=1)
     if not move:
         nan = torch.full_like(norm, torch.nan)
-        info = Info(pictures, rewards, total, norm, nan, is_best, torch.zeros_like(is_best))
+        still = torch.zeros_like(is_best)
+        info = Info(pictures, rewards, total, norm, nan, is_best, still, torch.ones_like(norm))
         return replace(kept, iteration=state.iteration + 1), info
     if gradient is None:
-        moved, size, skipped = _lbfgs(kept, evaluate, loss_of, settings)
+        moved, size, skipped, passes = _lbfgs(kept, evaluate, loss_of, settings)
     else:
         moved, size, skipped = _first_order(kept, gradient, settings)
-    return replace(moved, iteration=state.iteration + 1), Info(
-        pictures, rewards, total, norm, size, is_best, skipped
-    )
+        passes = torch.full_like(norm, PASSES)
+    moved = replace(moved, iteration=state.iteration + 1, age=state.age + 1)
+    return moved, Info(pictures, rewards, total, norm, size, is_best, skipped, passes)
 
 
 def _keep(
@@ -232,7 +239,7 @@ def _first_order(
     mu, lr = settings.momentum, (settings.lr * state.scale).view(shape)
     if settings.optimizer == "adam":
         # Adam with betas (.9, .999) and eps 1e-2; `momentum` holds the first moment
-        t = state.iteration + 1
+        t = state.age + 1
         first = 0.9 * state.momentum + 0.1 * g
         old = torch.zeros_like(g) if state.second is None else state.second
         second = 0.999 * old + 0.001 * g.square()
@@ -256,9 +263,11 @@ def _first_order(
 
 def _lbfgs(
     state: State, evaluate: Evaluate, loss_of: Loss, settings: Settings
-) -> tuple[State, torch.Tensor, torch.Tensor]:
-    """torch's L-BFGS (10 inner iterations, history 3, strong Wolfe), without clipping, one for each noise."""
-    noises, sizes, memories = [], [], []
+) -> tuple[State, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """torch's L-BFGS (10 inner iterations, history 3, strong Wolfe), without clipping, one for each noise. Answers
+    state, gradient norms, what was skipped, and the forward passes that it took."""
+    memories = state.curvature or ({},) * len(state.noise)
+    noises, sizes, grown, calls = [], [], [], []
     for i in range(len(state.noise)):
         row = torch.tensor([i], device=state.noise.device)
         leaf = state.noise[i : i + 1].detach().clone().requires_grad_()
@@ -269,8 +278,7 @@ def _lbfgs(
             history_size=3,
             line_search_fn="strong_wolfe",
         )
-        if state.curvature:
-            optimizer.load_state_dict(copy.deepcopy(state.curvature[i]))
+        optimizer.state[leaf].update(copy.deepcopy(memories[i]))
         norms: list[float] = []
 
         def closure(
@@ -289,18 +297,20 @@ def _lbfgs(
         optimizer.step(closure)
         noises.append(leaf.detach())
         sizes.append(norms[0])
-        memories.append(copy.deepcopy(optimizer.state_dict()))
+        calls.append(len(norms))
+        grown.append(copy.deepcopy(dict(optimizer.state[leaf])))
     noise = torch.cat(noises)
     size = torch.tensor(sizes, device=noise.device)
     skipped = ~torch.isfinite(noise.flatten(1)).all(1) | ~torch.isfinite(size)
     stay = skipped.view(-1, *[1] * (noise.ndim - 1))
-    return (
-        replace(
-            state,
-            noise=torch.where(stay, state.noise, noise),
-            scale=torch.where(skipped, state.scale / 2, state.scale),
-            curvature=() if bool(skipped.any()) else tuple(memories),
+    moved = replace(
+        state,
+        noise=torch.where(stay, state.noise, noise),
+        scale=torch.where(skipped, state.scale / 2, state.scale),
+        # what a skipped noise has just learnt is broken: it keeps what it knew, and so do the others
+        curvature=tuple(
+            old if left else new for old, new, left in zip(memories, grown, skipped.tolist(), strict=True)
         ),
-        size,
-        skipped,
     )
+    # one look before the inner steps, and an evaluation with gradient for each of theirs
+    return moved, size, skipped, 1.0 + PASSES * torch.tensor(calls, device=noise.device, dtype=size.dtype)

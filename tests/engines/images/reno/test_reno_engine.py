@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from engines.contract import Context, Refusal
-from engines.events import Alert, Array, ClaimCheck, Command, File, Picture, Progress, Scalar, Table, Text
+from engines.events import Alert, Array, ClaimCheck, Command, Picture, Progress, Scalar, Table, Text
 from engines.images import choices
-from engines.images.noise_file import read_noise
 from engines.images.reno import prompt_files
 from engines.images.reno.experiment import ENGINE
 from engines.images.reno.objective import open_objective
@@ -118,23 +117,6 @@ def test_claims_tables_and_arrays_are_there(whole):
     assert {"noise histogram", "noise autocorrelation", "typical norm", "difference, noise 1"} <= names
     verdicts = next(e for e in whole if isinstance(e, Table) and e.name.startswith("Verdicts"))
     assert {row[-1] for row in verdicts.rows} <= {"right", "wrong"}
-
-
-def test_a_run_can_be_continued_from_its_noise_file(tmp_path):
-    """Two iterations and two more from the file are the same four."""
-    four = speak(tmp_path, iterations=4, seeds=2)
-    kept = tmp_path / "kept.safetensors"
-    scratch = tmp_path / "first"
-    scratch.mkdir()
-    params = RenoParams(**{**SMALL, "iterations": 2, "seeds": 2})
-    for event in ENGINE.run(params, Context("cpu", 1, scratch)):
-        if isinstance(event, File):
-            kept.write_bytes(event.path.read_bytes())
-    assert read_noise(kept, (3, 32, 32))["momentum"].shape == (2, 3, 32, 32)
-    more = speak(tmp_path, iterations=2, seeds=2, inputs={"noise": kept})
-    assert curve(more, "ReNO", "reward") == curve(four, "ReNO", "reward")[2:]
-    with pytest.raises(Refusal, match="seeds must be at most 2"):
-        speak(tmp_path, seeds=3, inputs={"noise": kept})
 
 
 def test_fifty_more_on_request(tmp_path):

@@ -7,12 +7,15 @@ import torch
 
 from engines.images.reno.method import (
     Settings,
+    begin_best,
     init,
     norm_band,
     norm_gradient,
     norm_penalty,
     shape_penalty,
+    state_of,
     step,
+    tensors_of,
     typical_norm,
 )
 
@@ -252,17 +255,42 @@ def test_a_gradient_that_is_not_finite_is_left_out_and_halves_that_rate():
     assert not torch.equal(state.noise[1], noise[1])
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "lbfgs"])
 def test_going_on_later_is_as_going_on_at_once(optimizer):
-    settings = Settings(lr=0.5, optimizer=optimizer)
+    """From nothing but tensors: the same moves, and the same best."""
+    settings = Settings(lr=0.05, optimizer=optimizer)
     whole, _ = climb(noise_of(2), 6, settings)
     half, _ = climb(noise_of(2), 3, settings)
-    state = init(half.noise, half.momentum)
-    if optimizer == "lbfgs":
-        state = half
+    state, knows = state_of(tensors_of(half), settings)
+    assert knows
+    state = begin_best(state, half.best_noise, Toy(), WEIGHTS)
+    assert torch.allclose(state.best, half.best, atol=1e-5)
     for _ in range(3):
         state, _ = step(state, Toy(), WEIGHTS, settings)
     assert torch.equal(state.noise, whole.noise)
+    assert torch.allclose(state.best, whole.best, atol=1e-5)
+    assert torch.equal(state.best_at, whole.best_at)
+    assert state.iteration == 6
+
+
+def test_another_optimizer_finds_nothing_that_it_knows():
+    half, _ = climb(noise_of(2), 3, Settings(lr=0.05, optimizer="adam"))
+    for optimizer in ("sgd", "lbfgs"):
+        state, knows = state_of(tensors_of(half), Settings(optimizer=optimizer))
+        assert not knows
+        assert not state.momentum.any()
+        assert state.age == 0
+        assert state.iteration == 3
+    with pytest.raises(ValueError, match="curvature must have the shape"):
+        state_of({**tensors_of(half), "curvature": torch.zeros(2, 1)}, Settings())
+
+
+def test_a_best_that_was_found_before_is_kept_until_it_is_beaten():
+    far, _ = climb(noise_of(2), 20)
+    state = begin_best(init(noise_of(2, seed=9)), far.best_noise, Toy(), WEIGHTS)
+    state, info = step(state, Toy(), WEIGHTS, Settings(lr=1.0))
+    assert not info.is_best.any()
+    assert torch.equal(state.best_noise, far.best_noise)
 
 
 def test_survivors_of_a_halving_go_on_as_before():
