@@ -29,8 +29,12 @@ Licence: as the package (MIT).
 Files are fp16 safetensors; `engines.images.embedded` loads them as float32. `StableDiffusionPipeline.from_pretrained("stack",
 dtype=torch.float32)` runs F as it is. They know 1,002 sentences and nothing else (`engines.images.world.VOCABULARY`).
 
-All figures: fresh prompts, judged by the exact checker ("strict": the right objects, number, colours, relation, and nothing else);
-written by `training/evaluate.py` into `figures.json`; one training seed.
+All figures: captions drawn anew with fresh noise, judged by the exact checker ("strict": the right objects, number, colours, relation,
+and nothing else); in brackets 95 % intervals; one training seed. Written into `figures.json` by
+
+    python -m engines.images.training.evaluate --seed {seed} --per-task {per_task}
+
+a seed that was looked at when everything had been chosen and trained.
 """
 
 
@@ -39,32 +43,46 @@ def accuracy_table(figures: dict[str, Any]) -> str:
     lines = [
         "## Accuracy",
         "",
+        f"Strict, {figures['F']['a task']} captions a task; mean and soft over the tasks.",
+        "",
         "| | " + " | ".join(TASKS) + " | mean | soft |",
         "|---" * (len(TASKS) + 3) + "|",
     ]
     for name in ("F", "F held out", "G", "G held out"):
         row = figures[name]
-        cells = [f"{row[t]:.2f}" if t in row else "-" for t in TASKS]
-        lines.append(f"| {name} | " + " | ".join(cells) + f" | {row['strict']:.3f} | {row['soft']:.3f} |")
+        cells = [f"{row[t]:.2f} {span(row['interval'][t], 2)}" if t in row else "-" for t in TASKS]
+        cells += [f"{row[key]:.3f} {span(row['interval'][key])}" for key in ("strict", "soft")]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    half = figures["fp16 against fp32"]
     lines += [
         "",
         '"Held out": captions that name one of 9 pairs of coloured shapes which no training caption names.',
         f"Variety of G, standard deviation of pixels over 8 seeds: {figures['variety of G (pixel std over 8 seeds)']}.",
         "",
-        "fp16 files against the fp32 checkpoints, same noise: "
-        + ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in figures["fp16 against fp32"].items())
-        + ".",
+        f"fp16 files against the fp32 checkpoints, same noise, {half['pictures']} pictures, seed {half['seed']}: mean difference "
+        f"F {half['F_mean_difference']}, G {half['G_mean_difference']}; equal verdicts F {half['F_equal_verdicts']}, "
+        f"G {half['G_equal_verdicts']}.",
     ]
     return "\n".join(lines)
 
 
+def span(ends: list[float], places: int = 3) -> str:
+    """ "[.41, .47]"."""
+    return "[" + ", ".join(f"{end:.{places}f}" for end in ends) + "]"
+
+
 def reward_table(figures: dict[str, Any]) -> str:
     """Hard negatives, AUC and best-of-n."""
+    return "\n".join([*_negatives(figures), *_pictures(figures), *_best_of(figures)])
+
+
+def _negatives(figures: dict[str, Any]) -> list[str]:
     columns = [*TASKS, "relation"]
     lines = [
         "## Rewards",
         "",
-        "Share of renders in which the caption beats a false hard negative; `relation`: negatives that differ only in the relation or the order.",
+        "Share of renders in which the caption beats a false hard negative; `relation`: negatives that differ only in the relation or the order. "
+        f"{figures['renders a task']} renders a task, up to four negatives each.",
         "",
     ]
     lines += ["| | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
@@ -76,31 +94,60 @@ def reward_table(figures: dict[str, Any]) -> str:
                 + " | ".join(f"{row[c]:.2f}" if c in row else "-" for c in columns)
                 + " |"
             )
-    lines += [
+    return lines
+
+
+def _pictures(figures: dict[str, Any]) -> list[str]:
+    lines = [
         "",
-        "AUC for strict, and Spearman's correlation with soft:",
+        f"AUC for strict, and Spearman's correlation with soft, {figures['rewards on F']['pictures']} pictures each:",
         "",
         "| | R1 | R2 | sum |",
         "|---|---|---|---|",
     ]
     for name in ("F", "G"):
         row = figures[f"rewards on {name}"]
-        lines.append(
-            f"| pictures of {name} | "
-            + " | ".join(f"{row[k]['auc']:.3f} / {row[k]['spearman_soft']:.2f}" for k in ("R1", "R2", "sum"))
-            + " |"
-        )
-    curve = figures["best of n on G"]
-    lines += ["", "The best of n pictures of G by the sum of both rewards in standard units:", ""]
-    lines += ["| n | " + " | ".join(str(n) for n in curve["n"]) + " |", "|---" * (len(curve["n"]) + 1) + "|"]
+        cells = [
+            f"{row[k]['auc']:.3f} {span(row[k]['auc_interval'])} / {row[k]['spearman_soft']:.2f} "
+            f"{span(row[k]['spearman_soft_interval'], 2)}"
+            for k in ("R1", "R2", "sum")
+        ]
+        lines.append(f"| pictures of {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _best_of(figures: dict[str, Any]) -> list[str]:
+    curve, scale = figures["best of n on G"], figures["scale"]
+    rise = curve["rise of strict"]
+    is_clear = rise["interval"][0] > 0
+    lines = [
+        "",
+        f"The best of n pictures of G by the sum of both rewards in standard units; {curve['prompts']} prompts, expected over all choices "
+        f"of n out of their {max(curve['n'])} pictures:",
+        "",
+        "| n | " + " | ".join(str(n) for n in curve["n"]) + " |",
+        "|---" * (len(curve["n"]) + 1) + "|",
+    ]
     for key in ("strict", "soft", "reward"):
-        lines.append(f"| {key} | " + " | ".join(f"{v:.3f}" for v in curve[key]) + " |")
-    scale = figures["scale"]
+        cells = [
+            f"{v:.3f} {span(ends)}" for v, ends in zip(curve[key], curve[f"{key} interval"], strict=True)
+        ]
+        lines.append(f"| {key} | " + " | ".join(cells) + " |")
+    beyond = "beyond" if is_clear else "not beyond"
     lines += [
+        "",
+        f"From {rise['from']} to {rise['to']} pictures strict changes by {rise['mean']:+.3f} {span(rise['interval'])}, prompt by prompt: {beyond} "
+        "its error.",
         "",
         f"Standard units: R1 / {scale['R1']}, R2 / {scale['R2']} (their standard deviation over plain pictures of G).",
     ]
-    return "\n".join(lines)
+    return lines
+
+
+def card(figures: dict[str, Any]) -> str:
+    """The whole card."""
+    head = HEAD.format(seed=figures["seed"], per_task=figures["F"]["a task"])
+    return "\n".join([head, accuracy_table(figures), "", reward_table(figures), "", limits()])
 
 
 def main() -> None:
@@ -108,16 +155,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Write the model card.")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     options = parser.parse_args()
-    figures = json.loads((options.weights / "figures.json").read_text())
-    text = "\n".join([HEAD, accuracy_table(figures), "", reward_table(figures), "", limits()])
-    (options.weights / "README.md").write_text(text)
+    (options.weights / "README.md").write_text(
+        card(json.loads((options.weights / "figures.json").read_text()))
+    )
 
 
 def limits() -> str:
     """What the models cannot do."""
     return """## Limits
 
-- Weakest task: two shapes joined by "and" without colours; both objects often take one shape.
+- Weakest tasks: two shapes joined by "and" without colours, where both objects often take one shape, and numbers.
 - Outlines of circles are sometimes angular; G also leaves fragments and mixed colours, which a search repairs.
 - The rewards were trained on renders and on pictures of this F and G; other pictures are outside what they know. A picture found by
   pushing a reward hard can fool it: ask the checker.

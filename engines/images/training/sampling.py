@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,10 +98,11 @@ def prompts_for(per_task: int, seed: int, *, held: bool = False) -> tuple[np.nda
 
 
 @torch.no_grad()
-def accuracy(
+def judged(
     stack: Stack, *, per_task: int, seed: int, steps: int, guidance: float = 3.0, held: bool = False
-) -> dict[str, float]:
-    """Strict accuracy per task, and the mean over tasks of strict and soft. `steps` 1: the one-step model."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Strict and soft verdicts [N] on pictures of `per_task` captions a task, and the task of each. `steps` 1: the one-step
+    model."""
     places, tasks = prompts_for(per_task, seed, held=held)
     noise = noise_of(len(places), seed, "noise")
     pictures = []
@@ -112,7 +114,12 @@ def accuracy(
         else:
             z = sample(stack, noise[part], embeds, steps=steps, guidance=guidance)
         pictures.append(stack.decode(z))
-    strict, soft = checker_labels(torch.cat(pictures), places)
+    return *checker_labels(torch.cat(pictures), places), tasks
+
+
+def accuracy(stack: Stack, **options: Any) -> dict[str, float]:
+    """Strict accuracy per task, and the mean over tasks of strict and soft. Options as of `judged`."""
+    strict, soft, tasks = judged(stack, **options)
     out = {str(task): round(float(strict[tasks == task].mean()), 3) for task in dict.fromkeys(tasks)}
     out["strict"], out["soft"] = round(float(strict.mean()), 3), round(float(soft.mean()), 3)
     return out
