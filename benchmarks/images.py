@@ -35,8 +35,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from engines.images import choices
 from engines.images.embedded import load_r1, load_r2, load_stack, token_ids
+from engines.images.quiet import quiet
 from engines.images.reno.method import Settings, init, step
 from engines.images.reno.objective import open_objective
 from engines.images.reno.params import RenoParams
@@ -238,7 +238,7 @@ def main() -> int:
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}, {given.threads} thread(s), load {load:.1f}"
     )
-    with choices.quiet():
+    with quiet():
         held = iteration(given.rounds, given.iterations)
         if not given.skip_record:
             held = record(given.run_rounds, given.run_iterations) and held

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from engines.images import choices
+from engines.images.quiet import quiet
 from engines.images.reno.baselines import consider, init_search, neighbour
 from engines.images.reno.contest import DRAWS
 from engines.images.reno.judging import Judge
@@ -150,7 +150,7 @@ def main() -> None:
     torch.set_num_threads(1)
     listed = tuning_prompts(given.per_task)
     params = RenoParams(experiment="list")
-    with choices.quiet():
+    with quiet():
         objective = open_objective(params, [one.prompt for one in listed], "cpu")
     prompt_of = torch.arange(len(listed)).repeat_interleave(given.noises)
     trial = Trial(objective, Judge(objective, True), prompt_of, params.iterations)

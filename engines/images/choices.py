@@ -9,23 +9,28 @@ Only the functions that open something import torch."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.contract import Phrases, Refusal
+from engines.images.generators.known import EMBEDDED, KNOWN, recipe_of
+from engines.images.quiet import quiet
+from engines.images.reasons import looks_local
 
 if TYPE_CHECKING:
+    import torch
+
+    from engines.images.footprint import Footprint
     from engines.images.generators.base import Generator
     from engines.images.memory import Economy
     from engines.images.rewards.base import Reward
 
-G, F = "embedded-g", "embedded-f"
+G, F = EMBEDDED
 """The embedded models: one step without guidance, and twenty steps with guidance 3."""
-ONE_STEP = ("sd-turbo", "sdxl-turbo", "pixart-dmd", "hyper-sd", "flux-schnell")
-MANY_STEPS = ("sd-2-1", "sdxl", "realvisxl", "flux-dev")
-"""Models known by name (`generators.loading.KNOWN`) that draw in one step, and those that need many."""
+ONE_STEP = tuple(name for name, known in KNOWN.items() if known.once is not None)
+MANY_STEPS = tuple(name for name, known in KNOWN.items() if known.once is None)
+"""Models known by name that draw in one step, and those that need many."""
 
 EMBEDDED_REWARDS = ("r1", "r2")
 HUB_REWARDS = ("hpsv2.1", "imagereward", "clip", "pickscore", "aesthetic")
@@ -38,9 +43,6 @@ REWARD_TITLES = {
     "pickscore": "PickScore",
     "aesthetic": "LAION aesthetic",
 }
-EMBEDDED_STD = {"r1": 5.2139, "r2": 2.0924}
-"""Standard deviation of each embedded reward over plain pictures of G (weights/figures.json)."""
-
 SUGGESTED_PROMPTS = (
     "a red circle left of a blue square",
     "two green triangles",
@@ -53,6 +55,7 @@ SUGGESTED_PROMPTS = (
     "a purple circle",
     "a square and a triangle",
 )
+"""Prompts of the embedded world, all kinds among them."""
 _SHAPES = ("circle", "square", "triangle")
 PROMPT_PHRASES = Phrases(
     (
@@ -74,7 +77,6 @@ PROMPT_PHRASES = Phrases(
     },
 )
 """Every sentence that the embedded models know, and no other."""
-"""Prompts of the embedded world, all kinds among them."""
 
 _HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?$")
 
@@ -110,15 +112,21 @@ def check_prompt(prompt: str, model: str, field: str = "prompt") -> None:
 def check_model(
     model: str, field: str = "model", known: Sequence[str] = (G, F, *ONE_STEP, *MANY_STEPS)
 ) -> None:
-    """Refuse what can be no model: `known` are the names that fit the engine; a folder needs a model_index.json."""
+    """Refuse what can be no model: `known` are the names that fit the engine; what does not fit by its name does not by
+    its repository either; a folder needs a model_index.json."""
     if model in known:
         return
+    listed = ", ".join(known)
     if model in (G, F, *ONE_STEP, *MANY_STEPS):
-        raise Refusal(
-            field, f"{field} must be one of {', '.join(known)}, a folder or a hub id; got {model!r}."
-        )
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+        raise Refusal(field, f"{field} must be one of {listed}, a folder or a hub id; got {model!r}.")
+    if looks_local(model):
+        folder = Path(model).expanduser()
+        if not folder.is_dir():
+            raise Refusal(
+                field,
+                f"{field}: there is no folder {model[:80]!r} on this machine. Name a folder in diffusers' format, a hub "
+                f"id, or one of {listed}.",
+            )
         if not (folder / "model_index.json").is_file():
             raise Refusal(
                 field, f"{field}: the folder {folder.name!r} holds no model_index.json of diffusers."
@@ -127,8 +135,27 @@ def check_model(
     if not _HUB_ID.match(model):
         raise Refusal(
             field,
-            f"{field} must be one of {', '.join(known)}, a folder in diffusers' format, or a hub id such as "
+            f"{field} must be one of {listed}, a folder in diffusers' format, or a hub id such as "
             f"stabilityai/sd-turbo; got {model[:80]!r}.",
+        )
+    _check_repository(model, field, known)
+
+
+def _check_repository(model: str, field: str, known: Sequence[str]) -> None:
+    recipe = recipe_of(model)
+    if recipe is None:
+        return
+    names = [name for name, value in KNOWN.items() if value is recipe]
+    fits = any(name in known for name in names)
+    if not names:  # the base of a known model, which draws in many steps
+        fits = any(name in MANY_STEPS for name in known)
+    if not fits:
+        way = "in many steps" if recipe.once is None else "in one step"
+        named = f", here {names[0]}," if names else ""
+        raise Refusal(
+            field,
+            f"{field}: {model}{named} draws {way}, which does not fit here. Choose one of {', '.join(known)}, a folder or "
+            "another hub id.",
         )
 
 
@@ -146,6 +173,66 @@ def check_rewards(names: Sequence[str], model: str, field: str = "rewards") -> N
             )
 
 
+def check_sources(
+    given: Sequence[str], used: Collection[str], field: str = "reward_sources"
+) -> dict[str, str]:
+    """Where rewards are read from in place of the published repositories: "clip=/models/clip" and so on, by name.
+
+    Refuses what can be no source, and one for a reward that is not `used`: it would do nothing."""
+    found: dict[str, str] = {}
+    for text in given:
+        name, equals, source = (part.strip() for part in text.partition("="))
+        if not (name and equals and source):
+            raise Refusal(
+                field,
+                f"{field} must be written as reward=folder or reward=hub id, as in clip=openai/clip-vit-base-patch32; got "
+                f"{text[:80]!r}.",
+            )
+        if name not in HUB_REWARDS:
+            raise Refusal(field, f"{field} must name some of {', '.join(HUB_REWARDS)}; got {name[:40]!r}.")
+        if name in found:
+            raise Refusal(field, f"{field} must name {REWARD_TITLES[name]} once.")
+        if name not in used:
+            raise Refusal(
+                field,
+                f"{field} names {REWARD_TITLES[name]}, which this run does not use. Use it, or take it out of {field}.",
+            )
+        if looks_local(source) and not Path(source).expanduser().exists():
+            raise Refusal(field, f"{field}: there is no file or folder {source[:80]!r} on this machine.")
+        if not looks_local(source) and not _HUB_ID.match(source):
+            raise Refusal(
+                field,
+                f"{field}: {REWARD_TITLES[name]} must be a folder, a weights file or a hub id; got {source[:80]!r}.",
+            )
+        found[name] = str(Path(source).expanduser()) if looks_local(source) else source
+    return found
+
+
+def dtype_of(model: str, device: str) -> torch.dtype:
+    """Float32 on a CPU and for the embedded models. On a GPU that of the recipe; without one bfloat16 for FLUX, which overflows in float16 on some
+    machines, and float16 for everything else."""
+    import torch
+
+    if device.startswith("cpu") or is_embedded(model):
+        return torch.float32
+    recipe = recipe_of(model)
+    if recipe is not None:
+        return getattr(torch, recipe.dtype)  # type: ignore[no-any-return]
+    from engines.images.generators.known import GeneratorMissing
+    from engines.images.generators.parts import parts_of
+
+    try:
+        is_flux = parts_of(_where(model)).pipeline == "FluxPipeline"
+    except (OSError, ValueError, GeneratorMissing):
+        return torch.float16  # the loading says what is wrong
+    return torch.bfloat16 if is_flux else torch.float16
+
+
+def _where(model: str) -> str:
+    folder = Path(model).expanduser()
+    return str(folder) if folder.is_dir() else model
+
+
 def plan_memory(
     model: str,
     rewards: Sequence[str],
@@ -153,6 +240,7 @@ def plan_memory(
     *,
     ways_out: Sequence[str],
     field: str = "model",
+    sources: Mapping[str, str] | None = None,
     **options: Any,
 ) -> str:
     """The memory that a run with these models takes, in words, from configurations alone: call it before anything is
@@ -162,60 +250,81 @@ def plan_memory(
     Raises Refusal where the device has less free, with `ways_out`, and where a model cannot be had."""
     if is_embedded(model):
         return ""
-    import torch
-
-    from engines.images.dry_run import NotMeasured, measure
+    from engines.images.dry_run import NotMeasured
     from engines.images.footprint import free_bytes, require_fit
+
+    try:
+        found = measured(model, rewards, device, field=field, sources=sources, **options)
+    except NotMeasured as error:
+        return str(error)
+    require_fit(found, free_bytes(device), field=field, ways_out=tuple(ways_out))
+    return found.sentence()
+
+
+def measured(
+    model: str,
+    rewards: Sequence[str],
+    device: str,
+    *,
+    field: str = "model",
+    sources: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Footprint:
+    """The footprint of `dry_run.measure` in the dtype of the device. Raises Refusal where a model cannot be had, and
+    NotMeasured."""
+    from engines.images.dry_run import measure
     from engines.images.generators.known import GeneratorMissing
     from engines.images.rewards.base import RewardMissing
 
-    folder = Path(model).expanduser()
-    where = str(folder) if folder.is_dir() else model
-    dtype = torch.float32 if device == "cpu" else torch.float16
+    names = tuple(dict.fromkeys(rewards))
+    at = tuple((sources or {}).get(name, "") for name in names)
     try:
         with quiet():
-            found = measure(where, tuple(dict.fromkeys(rewards)), dtype=dtype, device=device, **options)
-    except NotMeasured as error:
-        return str(error)
+            return measure(
+                _where(model),
+                names,
+                reward_sources=at,
+                dtype=dtype_of(model, device),
+                device=device,
+                **options,
+            )
     except (GeneratorMissing, RewardMissing) as error:
         raise Refusal(field, f"{field}: {error}") from error
-    require_fit(found, free_bytes(device), field=field, ways_out=tuple(ways_out))
-    return found.sentence()
 
 
 def open_generator(
     model: str, device: str, field: str = "model", economy: Economy | None = None
 ) -> Generator:
-    """The generator of a reference: embedded models in float32 on the CPU, others on `device` in float16 (float32 on
-    a CPU), with what `economy` says to need less memory. Raises Refusal with one sentence where it cannot be had."""
-    import torch
-
+    """The generator of a reference: embedded models in float32 on the CPU, others on `device` in `dtype_of` it, with
+    what `economy` says to need less memory. Raises Refusal with one sentence where it cannot be had."""
     from engines.images.generators.loading import GeneratorMissing, load_generator
 
-    folder = Path(model).expanduser()
-    where = str(folder) if folder.is_dir() else model
-    dtype = torch.float32 if device == "cpu" else torch.float16
     try:
         with quiet():
-            generator = load_generator(where, device=device, dtype=dtype, economy=economy)
-    except (GeneratorMissing, AttributeError) as error:
+            return load_generator(
+                _where(model), device=device, dtype=dtype_of(model, device), economy=economy
+            )
+    except GeneratorMissing as error:
         raise Refusal(field, f"{field}: {error}") from error
-    if is_embedded(model):
-        # the decoder's convolutions of 24 channels take 30 to 40 % less time on a CPU in this order
-        generator.vae.to(memory_format=torch.channels_last)
-    return generator
 
 
 def open_rewards(
-    names: Sequence[str], device: str, field: str = "rewards", *, checkpointing: bool = False
+    names: Sequence[str],
+    device: str,
+    field: str = "rewards",
+    *,
+    sources: Mapping[str, str] | None = None,
+    checkpointing: bool = False,
 ) -> dict[str, Reward]:
-    """Rewards by name, in the order given, with checkpointed towers where gradients shall need less memory. Raises Refusal with one sentence for the first that cannot be had."""
+    """Rewards by name, in the order given, from the folders and hub ids of `sources` where it has them, with
+    checkpointed towers where gradients shall need less memory. Raises Refusal with one sentence for the first that
+    cannot be had."""
     import torch
 
     from engines.images.rewards.base import RewardMissing
     from engines.images.rewards.loading import load_reward
 
-    dtype = torch.float32 if device == "cpu" else torch.float16
+    dtype = torch.float32 if device.startswith("cpu") else torch.float16
     found: dict[str, Reward] = {}
     for name in names:
         own = name in EMBEDDED_REWARDS
@@ -223,6 +332,7 @@ def open_rewards(
             with quiet():
                 found[name] = load_reward(
                     name,
+                    source=(sources or {}).get(name, ""),
                     device="cpu" if own else device,
                     dtype=torch.float32 if own else dtype,
                     checkpointing=checkpointing and not own,
@@ -230,19 +340,3 @@ def open_rewards(
         except RewardMissing as error:
             raise Refusal(field, f"{field}: {error} Set its weight to 0 to go on without it.") from error
     return found
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """transformers and diffusers draw bars on stderr while they load; a run's progress is an event instead."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    kinds = [kind for kind in (diffusers_logging, transformers_logging) if kind.is_progress_bar_enabled()]
-    for kind in kinds:
-        kind.disable_progress_bar()
-    try:
-        yield
-    finally:
-        for kind in kinds:
-            kind.enable_progress_bar()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakIdKeyDictionary
 
 from engines.images.footprint import CONTEXT, Footprint
-from engines.images.generators.base import Generator
+from engines.images.generators.base import Conditioning, Generator, Level, Sampling
 from engines.images.generators.skeleton import blank_conditioning, skeleton
 from engines.images.memory import Economy, checkpoint_gradients, weights_bytes
 from engines.images.reasons import first_line
@@ -73,6 +74,9 @@ def measure(
     *,
     reward_sources: Sequence[str] = (),
     batch: int = 1,
+    pictures: int = 0,
+    decode_at_once: int = 0,
+    score_at_once: int = 0,
     steps: int = 1,
     guidance: float = 1.0,
     gradients: bool = True,
@@ -84,8 +88,9 @@ def measure(
     local_files_only: bool = False,
 ) -> Footprint:
     """The footprint of one iteration with `batch` pictures: with `gradients`, one call of the network, the decoder,
-    the rewards and the backward pass to the noise; without, one call (two prompts each with guidance above 1), the
-    decoder and the rewards. `steps` > 1 with gradients keeps all steps in the graph.
+    the rewards and the backward pass to the noise, where `steps` > 1 keeps all steps in the graph; without, a stage of a
+    search: one call for `batch` of `pictures` seeds (two prompts each with guidance above 1), then all of them decoded
+    `decode_at_once` at a time, rounded to 8 bits and scored `score_at_once` at a time (0: all of them).
 
     Arguments are those of `load_generator` and `load_reward`. Takes seconds for the largest models and reads their
     configurations only. `drops_text` says that the run calls `drop_encoders` and `drop_text` once prompts are encoded.
@@ -102,10 +107,14 @@ def measure(
             checkpoint_gradients(module)
     held = [generator.network, decoder_of(generator), *(m for t in towers for m in t.modules)]
     storages = Storages(*held)
-    iterate = _with_gradients if gradients else _without_gradients
+    number = pictures or batch
     try:
         with mode, storages:
-            iterate(generator, towers, batch, steps, guidance)
+            if gradients:
+                _with_gradients(generator, towers, batch, steps)
+            else:
+                at_once = Portions(batch, decode_at_once or number, score_at_once or number)
+                _without_gradients(generator, towers, number, at_once, guidance)
     except (RuntimeError, NotImplementedError) as error:
         raise NotMeasured(f"The memory of {source} could not be computed ({first_line(error)}).") from error
     network = weights_bytes(generator.network)
@@ -126,6 +135,7 @@ def measure(
         visiting=encoding if leaves else {},
         work=storages.peak,
         batch=batch,
+        noise_shape=generator.noise_shape,
         fixed=CONTEXT if device.startswith("cuda") else 0,
         elements=by_dtype(*held, *encoders.values()),
     )
@@ -154,30 +164,47 @@ def largest_block(network: nn.Module) -> int:
     return weights_bytes(network) - inside + max((weights_bytes(b) for m in lists for b in m), default=0)
 
 
-def _with_gradients(
-    generator: Generator, rewards: list[Reward], batch: int, steps: int, guidance: float
-) -> None:
+def _with_gradients(generator: Generator, rewards: list[Reward], batch: int, steps: int) -> None:
     noise = torch.randn((batch, *generator.noise_shape), dtype=torch.float32).requires_grad_()
     conditioning = blank_conditioning(generator, batch)
     latents = generator.one_step(noise, conditioning)
     for _ in range(steps - 1):
         latents = generator.one_step(latents.to(noise.dtype), conditioning)
-    pictures = generator.decode(latents, tiny=generator.tiny is not None).to(noise.dtype)
+    pictures = generator.decode(latents, tiny=generator.tiny is not None)
     total = pictures.mean()
     for reward in rewards:
         total = total + reward.score(pictures, blank_features(reward, batch)).sum()
     total.backward()
 
 
+@dataclass(frozen=True)
+class Portions:
+    """How many seeds one call of network, decoder and rewards takes."""
+
+    network: int
+    decoder: int
+    rewards: int
+
+
 @torch.no_grad()
 def _without_gradients(
-    generator: Generator, rewards: list[Reward], batch: int, steps: int, guidance: float
+    generator: Generator, rewards: list[Reward], number: int, at_once: Portions, guidance: float
 ) -> None:
-    noise = torch.randn((batch, *generator.noise_shape), dtype=torch.float32)
-    calls = generator.calls(guidance)
-    latents = generator.one_step(noise.repeat(calls, 1, 1, 1), blank_conditioning(generator, calls * batch))[
-        :batch
-    ]
-    pictures = generator.decode(latents, tiny=generator.tiny is not None).to(noise.dtype)
+    noise = torch.randn((number, *generator.noise_shape), dtype=torch.float32)
+    negative = blank_conditioning(generator, number) if generator.calls(guidance) > 1 else None
+    told = Conditioning(blank_conditioning(generator, number).tensors, negative)
+    levels = (Level(999.0, 14.6), Level(0.0, 0.0))  # which ones does not matter to the memory
+    state = Sampling(noise.to(generator.dtype), told, guidance, levels)
+    if at_once.network < number:
+        rows = torch.arange(number).split(at_once.network)
+        done = [generator.advance(state.take(some)) for some in rows]
+        clean = torch.cat([one.clean for one in done if one.clean is not None])
+    else:
+        done = [generator.advance(state)]
+        clean = done[0].clean  # type: ignore[assignment]
+    is_tiny = generator.tiny is not None
+    pictures = torch.cat([generator.decode(some, tiny=is_tiny) for some in clean.split(at_once.decoder)])
+    pictures = (pictures * 255).round() / 255
     for reward in rewards:
-        reward.score(pictures, blank_features(reward, batch))
+        for some in pictures.split(at_once.rewards):
+            reward.score(some, blank_features(reward, len(some)))

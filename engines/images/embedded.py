@@ -57,17 +57,14 @@ class Stack:
         return 1.0 if self.one_step else GUIDANCE
 
 
-def has_stack(folder: Path = WEIGHTS) -> bool:
-    """Whether the generator's weights are there, without loading them."""
-    return (folder / "stack" / "unet" / "diffusion_pytorch_model.safetensors").is_file()
-
-
 def load_stack(*, one_step: bool = False, folder: Path = WEIGHTS) -> Stack:
     """F, or G with `one_step`, as a StableDiffusionPipeline in float32 on the CPU.
 
     Raises EmbeddedWeightsMissing."""
     import torch
     from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+
+    from engines.images.quiet import quiet
 
     root = folder / "stack"
     network = ONE_STEP_FOLDER if one_step else "unet"
@@ -84,7 +81,7 @@ def load_stack(*, one_step: bool = False, folder: Path = WEIGHTS) -> Stack:
     extra: dict[str, Any] = {}
     if one_step:
         extra["unet"] = UNet2DConditionModel.from_pretrained(str(root), subfolder=network, **common)
-    with _quiet():
+    with quiet(notes=False):
         pipeline = StableDiffusionPipeline.from_pretrained(
             str(root), safety_checker=None, requires_safety_checker=False, **common, **extra
         )
@@ -92,25 +89,6 @@ def load_stack(*, one_step: bool = False, folder: Path = WEIGHTS) -> Stack:
     for module in (pipeline.unet, pipeline.vae, pipeline.text_encoder):
         module.float().eval().requires_grad_(False)
     return Stack(pipeline, one_step)
-
-
-class _quiet:
-    """Silences diffusers' notes about the folder (it expects an AutoencoderKL) while it is read."""
-
-    def __enter__(self) -> None:
-        from diffusers.utils import logging
-
-        self._level = logging.get_verbosity()
-        logging.set_verbosity_error()
-        self._bars = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from diffusers.utils import logging
-
-        logging.set_verbosity(self._level)
-        if self._bars:
-            logging.enable_progress_bar()
 
 
 def load_r1(folder: Path = WEIGHTS) -> tuple[CLIPModel, CLIPTokenizer]:

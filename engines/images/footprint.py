@@ -7,8 +7,8 @@ Imports nothing heavy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from engines.contract import Refusal
 from engines.devices import memory_bytes
@@ -25,7 +25,7 @@ class Footprint:
 
     `weights` by part, in the run's dtype; `visiting` the parts that are there only while prompts are encoded;
     `work` the largest sum of everything else that is alive in one iteration; `fixed` the device's own share;
-    `batch` the pictures of one iteration."""
+    `batch` the pictures of one iteration; `noise_shape` channels, height and width of the noise that the model takes."""
 
     weights: Mapping[str, int]
     work: int
@@ -34,24 +34,56 @@ class Footprint:
     fixed: int = 0
     elements: Mapping[str, int] = field(default_factory=dict)
     """Bytes of the weights by dtype."""
+    noise_shape: tuple[int, ...] = ()
+
+    @property
+    def encoding(self) -> int:
+        """Bytes while prompts are encoded."""
+        return self.fixed + sum(self.weights.values()) + sum(self.visiting.values())
+
+    @property
+    def iterating(self) -> int:
+        """Bytes in an iteration."""
+        return self.fixed + sum(self.weights.values()) + self.work
 
     @property
     def total(self) -> int:
-        """The larger of the two moments: encoding prompts, and an iteration."""
-        return self.fixed + sum(self.weights.values()) + max(self.work, sum(self.visiting.values()))
+        """The larger of the two moments."""
+        return max(self.encoding, self.iterating)
 
     def sentence(self) -> str:
-        """ "about 9.3 GB: weights 5.1 GB (network 3.4 GB, ...), one iteration of 8 pictures 4.1 GB"."""
-        parts = sorted([*self.weights.items(), *self.visiting.items()], key=lambda item: -item[1])
-        listed = ", ".join(f"{name} {size(n)}" for name, n in parts if n)
-        held = sum(self.weights.values()) + sum(self.visiting.values())
+        """ "about 9.3 GB: while prompts are encoded 8.0 GB (text_encoder 0.6 GB and what stays), afterwards 9.3 GB (network
+        3.4 GB, ..., one iteration of 8 pictures 4.1 GB, CUDA itself 0.6 GB)"; without the first where nothing leaves."""
         pictures = "1 picture" if self.batch == 1 else f"{self.batch} pictures"
-        return f"about {size(self.total)}: weights {size(held)} ({listed}), one iteration of {pictures} {size(self.work)}"
+        last = [("CUDA itself", self.fixed)] if self.fixed else []
+        stays = _listed([*_largest(self.weights), (f"one iteration of {pictures}", self.work), *last])
+        if not self.visiting:
+            return f"about {size(self.total)}: {stays}"
+        leaves = _listed(_largest(self.visiting))
+        return (
+            f"about {size(self.total)}: while prompts are encoded {size(self.encoding)} ({leaves}, and the weights that stay), "
+            f"afterwards {size(self.iterating)} ({stays})"
+        )
+
+    def beside(self, name: str, others: Mapping[str, int]) -> Footprint:
+        """This footprint where `others` lie on the device all the while."""
+        return replace(self, weights={**self.weights, name: sum(others.values())})
+
+
+def _largest(parts: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(parts.items(), key=lambda item: -item[1])
+
+
+def _listed(parts: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{name} {size(number)}" for name, number in parts if number)
 
 
 def size(number: int) -> str:
-    """Bytes in words: 1.4 GB, 35 MB."""
-    return f"{number / 2**30:.1f} GB" if number >= 2**30 else f"{max(number, 1) / 2**20:.3g} MB"
+    """Bytes in words: 1.4 GB, 350 MB, 3.5 MB."""
+    if number >= 2**30:
+        return f"{number / 2**30:.1f} GB"
+    megabytes = max(number, 1) / 2**20
+    return f"{megabytes:.0f} MB" if megabytes >= 100 else f"{megabytes:.3g} MB"
 
 
 def free_bytes(device: str) -> int:

@@ -7,6 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+LONGEST = 200
+"""Characters of a library's own words that an answer repeats."""
+
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """The error and what it was raised from, outermost first."""
@@ -99,8 +102,13 @@ def _is_pickle(text: str) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text without paths of this machine's folders, at most 200 characters."""
+    """The first line of an error's text without this machine's home folder, cut between words after `LONGEST`
+    characters."""
     text = str(error).strip() or type(error).__name__
     line = text.splitlines()[0].rstrip(".")
     home = str(Path.home())
-    return (line.replace(home, "~") if len(home) > 1 else line)[:200]
+    line = line.replace(home, "~") if len(home) > 1 else line
+    if len(line) <= LONGEST:
+        return line
+    # one long word, as a path may be, is cut where it is
+    return (line[: LONGEST + 1].rpartition(" ")[0].rstrip(" ,;:.") or line[:LONGEST]) + " ..."

@@ -130,15 +130,17 @@ class Generator(ABC):
         return self.advance_with_gradients(sampling)
 
     def decode(self, latents: torch.Tensor, *, tiny: bool = False) -> torch.Tensor:
-        """Pictures in 0..1 of clean latents; gradients reach the latents. `tiny` uses the small decoder and
-        raises ValueError when there is none."""
+        """Pictures in 0..1 of clean latents, at least float32 (bfloat16 has fewer levels than a picture); gradients reach
+        the latents. `tiny` uses the small decoder and raises ValueError when there is none."""
         if tiny and self.tiny is None:
             raise ValueError("this generator has no tiny decoder: load it with Economy(tiny=...).")
         vae = self.tiny if tiny else self.vae
         scaling = float(getattr(vae.config, "scaling_factor", 1.0) or 1.0)
         shift = float(getattr(vae.config, "shift_factor", 0.0) or 0.0)
         scaled = (latents / scaling + shift).to(vae.dtype)
-        return (vae.decode(scaled).sample / 2 + 0.5).clamp(0, 1)
+        shown = vae.decode(scaled).sample
+        shown = shown.to(torch.promote_types(shown.dtype, torch.float32))
+        return (shown / 2 + 0.5).clamp(0, 1)
 
     @property
     def encoders(self) -> dict[str, torch.nn.Module]:

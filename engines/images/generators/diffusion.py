@@ -8,6 +8,7 @@ it the sigma of 4096 of zero-terminal-SNR schedules costs no precision."""
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from engines.images.generators.base import Conditioning, Generator, Level, Sampling
-from engines.images.generators.known import PIXART_DMD, TURBO, OneStep
+from engines.images.generators.known import PIXART_DMD, TURBO, GeneratorMissing, OneStep
 
 if TYPE_CHECKING:
     from diffusers import DiffusionPipeline
@@ -41,10 +42,14 @@ class DiffusionGenerator(Generator):
         self.scheduler = pipeline.scheduler
         self.prediction = str(self.scheduler.config.prediction_type)
         if self.prediction not in ("epsilon", "v_prediction"):
-            raise ValueError(f"prediction_type must be epsilon or v_prediction; got {self.prediction!r}.")
-        euler = EulerDiscreteScheduler.from_config(dict(self.scheduler.config))
+            raise GeneratorMissing(
+                f"{type(pipeline).__name__}: prediction_type must be epsilon or v_prediction; this model's scheduler says "
+                f"{self.prediction!r}."
+            )
+        # what the folder's own class merely defaults to is dropped here for Euler's default: read from this one only
+        self.euler = EulerDiscreteScheduler.from_config(dict(self.scheduler.config))
         # float64: 1 - alpha_bar cancels in float32 at the first time steps
-        self.alpha_bar: list[float] = euler.alphas_cumprod.double().tolist()
+        self.alpha_bar: list[float] = self.euler.alphas_cumprod.double().tolist()
 
     # what a family fills in
 
@@ -79,9 +84,7 @@ class DiffusionGenerator(Generator):
 
     def levels(self, steps: int) -> tuple[Level, ...]:
         """Time steps and sigmas of the folder's own spacing for an Euler sampler, with the closing 0."""
-        from diffusers import EulerDiscreteScheduler
-
-        scheduler = EulerDiscreteScheduler.from_config(dict(self.scheduler.config))
+        scheduler = copy.copy(self.euler)  # set_timesteps writes into it
         with warnings.catch_warnings():
             # NumPy 2 and torch tensors meet inside diffusers
             warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
@@ -96,7 +99,7 @@ class DiffusionGenerator(Generator):
         """See `Generator.start`. Noise is scaled as Euler's init_noise_sigma does."""
         levels = self.levels(steps)
         sigma = levels[0].sigma
-        spacing = self.scheduler.config.get("timestep_spacing", "linspace")
+        spacing = self.euler.config.timestep_spacing
         scale = sigma / (1 + sigma * sigma) ** 0.5 if spacing in ("linspace", "trailing") else 1.0
         return Sampling(noise.to(self.dtype) * scale, conditioning, guidance, levels)
 

@@ -17,6 +17,7 @@ from engines.images.generators.known import (
     GeneratorMissing,
     Known,
     OneStep,
+    recipe_of,
 )
 from engines.images.generators.parts import Parts, parts_of
 from engines.images.memory import Economy, checkpoint_gradients, stream_weights, tile_decoder
@@ -55,14 +56,26 @@ def load_generator(
     economy = economy or Economy()
     check_dtype(device, dtype)
     if source in EMBEDDED:
+        check_embedded(source, economy)
         return economise(embedded(source), economy)
-    known = KNOWN.get(source)
+    known = recipe_of(source)
     try:
         # the index first: it is small, and a class that is not supported is refused before gigabytes arrive
         parts = parts_of(source, local_files_only=local_files_only)
         pipeline = _pipeline(source, known, parts, dtype, local_files_only)
-        tiny = load_tiny(economy.tiny, pipeline.vae.dtype, local_files_only) if economy.tiny else None
-    except (OSError, ValueError, ImportError, RuntimeError, KeyError, SafetensorError) as error:
+        tiny = None
+        if economy.tiny:
+            tiny = load_tiny(economy.tiny, pipeline.vae.dtype, local_files_only)
+            check_tiny(economy.tiny, tiny, pipeline.vae)
+    except (
+        OSError,
+        ValueError,
+        ImportError,
+        RuntimeError,
+        LookupError,
+        AttributeError,
+        SafetensorError,
+    ) as error:
         if isinstance(error, GeneratorMissing):
             raise
         raise GeneratorMissing(f'"{source}" could not be loaded: {reason(error, source)}.') from error
@@ -71,9 +84,35 @@ def load_generator(
         _place(pipeline, parts, device, economy)
     else:
         pipeline.to(device)
-    generator = wrap(pipeline, once or (known.once if known else None), size or (known.size if known else 0))
-    generator.tiny = tiny.to(device) if tiny is not None else None
-    return economise(generator, economy, device)
+    try:
+        generator = wrap(
+            pipeline, once or (known.once if known else None), size or (known.size if known else 0)
+        )
+        generator.tiny = tiny.to(device) if tiny is not None else None
+        return economise(generator, economy, device)
+    except ValueError as error:
+        raise GeneratorMissing(f'"{source}" cannot be used like that: {error}') from error
+
+
+def check_embedded(source: str, economy: Economy) -> None:
+    """Raise GeneratorMissing for economies that would do nothing to an embedded model."""
+    for is_asked, words in (
+        (economy.tiny, "its decoder is a tiny one already"),
+        (economy.streaming or economy.encoders_leave, "it takes 30 MB of main memory and no device"),
+        (economy.tiles, "its pictures are smaller than a tile"),
+    ):
+        if is_asked:
+            raise GeneratorMissing(f"{source} cannot be made smaller like that: {words}.")
+
+
+def check_tiny(source: str, tiny: Any, vae: Any) -> None:
+    """Raise GeneratorMissing for a tiny decoder that reads other latents than the model's own."""
+    own, wanted = (int(m.config.latent_channels) for m in (tiny, vae))
+    if own != wanted:
+        raise GeneratorMissing(
+            f'The tiny decoder "{source}" reads latents of {own} channels, and the model\'s have {wanted}: name the one that '
+            "was made for this model (taesd for Stable Diffusion, taesdxl for SDXL, taef1 for FLUX)."
+        )
 
 
 def check_dtype(device: str, dtype: torch.dtype | None) -> None:
@@ -96,7 +135,14 @@ def _pipeline(
         extras |= {"safety_checker": None, "requires_safety_checker": False}
     if parts.pipeline == "StableDiffusionXLPipeline":
         extras["add_watermarker"] = False
-    return DiffusionPipeline.from_pretrained(known.repository if known else source, **options, **extras)
+    repository = known.repository if known else source
+    if known and known.variant:
+        try:
+            return DiffusionPipeline.from_pretrained(repository, variant=known.variant, **options, **extras)
+        except (OSError, ValueError, ImportError):
+            # a copy that has the full files only; where nothing can be had, the second attempt says why
+            pass
+    return DiffusionPipeline.from_pretrained(repository, **options, **extras)
 
 
 def _extras(known: Known, options: dict[str, Any]) -> dict[str, Any]:
@@ -104,8 +150,6 @@ def _extras(known: Known, options: dict[str, Any]) -> dict[str, Any]:
     from diffusers import AutoencoderKL, PixArtTransformer2DModel, UNet2DConditionModel
 
     out: dict[str, Any] = {}
-    if known.variant:
-        out["variant"] = known.variant
     if known.vae:
         out["vae"] = AutoencoderKL.from_pretrained(known.vae, **options)
     if known.transformer:
@@ -116,9 +160,10 @@ def _extras(known: Known, options: dict[str, Any]) -> dict[str, Any]:
         from huggingface_hub import hf_hub_download
         from safetensors.torch import load_file
 
-        config = UNet2DConditionModel.load_config(known.repository, subfolder="unet")
+        here = options["local_files_only"]
+        config = UNet2DConditionModel.load_config(known.repository, subfolder="unet", local_files_only=here)
         network = UNet2DConditionModel.from_config(config)
-        network.load_state_dict(load_file(hf_hub_download(*known.unet_file)))
+        network.load_state_dict(load_file(hf_hub_download(*known.unet_file, local_files_only=here)))
         out["unet"] = network.to(options["dtype"])
     return out
 

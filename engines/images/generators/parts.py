@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.images.embedded import ONE_STEP_FOLDER, WEIGHTS
-from engines.images.generators.known import EMBEDDED, KNOWN, GeneratorMissing
+from engines.images.generators.known import EMBEDDED, GeneratorMissing, recipe_of
+from engines.images.reasons import looks_local
 
 if TYPE_CHECKING:
     from torch import nn
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 SUPPORTED = ("StableDiffusionPipeline", "StableDiffusionXLPipeline", "PixArtAlphaPipeline", "FluxPipeline")
 ENCODERS = ("text_encoder", "text_encoder_2")
 NETWORKS = ("unet", "transformer")
+NOT_NEEDED = "safety_checker"
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,15 @@ class Parts:
 
 
 def parts_of(source: str, *, local_files_only: bool = False) -> Parts:
-    """Parts of a known name, a hub id or a folder. Raises GeneratorMissing for a pipeline that is not supported,
-    OSError where there is no index."""
+    """Parts of a known name, a hub id or a folder. Raises GeneratorMissing for a pipeline that is not supported and for
+    a folder that lacks a part, OSError where there is no index."""
     if source in EMBEDDED:
         found = _index(str(WEIGHTS / "stack"), True)
         if source == "embedded-f":
             return found
         once = replace(found.components["unet"], subfolder=ONE_STEP_FOLDER)
         return Parts(found.pipeline, {**found.components, "unet": once})
-    known = KNOWN.get(source)
+    known = recipe_of(source)
     found = _index(known.repository if known else source, local_files_only)
     changes: dict[str, Part] = {}
     if known and known.vae:
@@ -60,7 +62,20 @@ def parts_of(source: str, *, local_files_only: bool = False) -> Parts:
         changes["transformer"] = Part(
             "diffusers", "PixArtTransformer2DModel", known.transformer, "transformer"
         )
-    return Parts(found.pipeline, {**found.components, **changes})
+    return _all_there(Parts(found.pipeline, {**found.components, **changes}))
+
+
+def _all_there(parts: Parts) -> Parts:
+    """The parts, where each of a folder on this machine is there. Raises GeneratorMissing.
+
+    Without this look a library may ask the hub for the folder's name, or open a model without its tokenizer."""
+    for name, part in parts.components.items():
+        root = Path(part.repository).expanduser()
+        if name != NOT_NEEDED and root.is_dir() and not (root / part.subfolder).is_dir():
+            raise GeneratorMissing(
+                f'"{part.repository}" has no folder {name}, which its model_index.json lists: copy the whole model.'
+            )
+    return parts
 
 
 def _index(repository: str, local_files_only: bool) -> Parts:
@@ -82,9 +97,9 @@ def _index(repository: str, local_files_only: bool) -> Parts:
 
 
 def config_of(part: Part, *, local_files_only: bool = False) -> dict[str, Any]:
-    """The part's config.json."""
-    folder = Path(part.repository) / part.subfolder
-    if folder.is_dir():
+    """The part's config.json. Raises OSError where there is none."""
+    if looks_local(part.repository):
+        folder = Path(part.repository).expanduser() / part.subfolder
         return dict(json.loads((folder / "config.json").read_text()))
     from huggingface_hub import hf_hub_download
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from engines.images.generators.base import Conditioning, Generator
-from engines.images.generators.known import KNOWN, GeneratorMissing
-from engines.images.generators.loading import wrap
+from engines.images.generators.known import EMBEDDED, GeneratorMissing, recipe_of
+from engines.images.generators.loading import check_embedded, check_tiny, wrap
 from engines.images.generators.parts import ENCODERS, SUPPORTED, Part, Parts, build, config_of, parts_of
 from engines.images.memory import Economy, tile_decoder
 from engines.images.reasons import reason
@@ -28,6 +28,9 @@ def skeleton(
 ) -> tuple[Generator, dict[str, nn.Module]]:
     """The generator of `load_generator` with the same arguments, without weights and text encoders, and the text
     encoders by name. `mode` is the fake tensors' mode. Raises GeneratorMissing."""
+    if source in EMBEDDED:
+        check_embedded(source, economy)
+    known = recipe_of(source)
     try:
         parts = parts_of(source, local_files_only=local_files_only)
         names = [n for n in (parts.network, "vae", *ENCODERS) if n in parts.components]
@@ -39,24 +42,35 @@ def skeleton(
             with mode, weights_in(torch.float32):
                 built["vae"] = build(parts.components["vae"], local_files_only=local_files_only).eval()
         scheduler = _scheduler(parts.components["scheduler"], local_files_only)
-        tiny = None
-        if economy.tiny:
-            with mode, weights_in(dtype):
-                tiny = build(Part("diffusers", "AutoencoderTiny", economy.tiny, "")).eval()
-    except (OSError, ValueError, KeyError, ImportError) as error:
+        tiny = _tiny(economy.tiny, mode, dtype, local_files_only) if economy.tiny else None
+        if tiny is not None:
+            check_tiny(economy.tiny, tiny, built["vae"])
+        encoders = {n: built.pop(n) for n in ENCODERS if n in built}
+        generator = wrap(
+            _pipeline(parts, built, scheduler),
+            known.once if known else None,
+            size or (known.size if known else 0),
+        )
+    except (OSError, ValueError, LookupError, ImportError, AttributeError) as error:
         raise GeneratorMissing(f'"{source}" could not be read: {reason(error, source)}.') from error
-    encoders = {n: built.pop(n) for n in ENCODERS if n in built}
-    known = KNOWN.get(source)
-    generator = wrap(
-        _pipeline(parts, built, scheduler),
-        known.once if known else None,
-        size or (known.size if known else 0),
-    )
     generator.tiny = tiny
     if economy.tiles:
         tile_decoder(generator.vae)
     generator.length = _length(parts)  # type: ignore[attr-defined]
     return generator, encoders
+
+
+def _tiny(
+    source: str, mode: AbstractContextManager[Any], dtype: torch.dtype, local_files_only: bool
+) -> nn.Module:
+    part = Part("diffusers", "AutoencoderTiny", source, "")
+    try:
+        with mode, weights_in(dtype):
+            return build(part, local_files_only=local_files_only).eval()
+    except (OSError, ValueError, KeyError) as error:
+        raise GeneratorMissing(
+            f'The tiny decoder "{source}" could not be read: {reason(error, source)}.'
+        ) from error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,18 +12,28 @@ from safetensors import SafetensorError
 
 from engines.images.embedded import WEIGHTS
 from engines.images.memory import checkpoint_gradients
+from engines.images.quiet import quiet
 from engines.images.reasons import reason
 from engines.images.rewards.aesthetic import AestheticReward, from_predictor
 from engines.images.rewards.base import Reward, RewardMissing
 from engines.images.rewards.clip import ClipReward, from_open_clip
 from engines.images.rewards.image_reward import TEXT, VISION, WIDTHS, ImageReward, from_image_reward
+from engines.images.rewards.sources import (
+    AESTHETIC,
+    BERT,
+    CLIP_H,
+    CLIP_L,
+    HPS,
+    IMAGE_REWARD,
+    PICKSCORE,
+    companion,
+    config_at,
+    fitting,
+    folder_of,
+    tokenizer_at,
+    weights_file,
+)
 
-CLIP_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
-PICKSCORE = "yuvalkirstain/PickScore_v1"
-HPS = ("xswu/HPSv2", "HPS_v2.1_compressed.pt")
-IMAGE_REWARD = ("THUDM/ImageReward", "ImageReward.pt")
-CLIP_L = "openai/clip-vit-large-patch14"
-AESTHETIC = ("trl-lib/ddpo-aesthetic-predictor", "aesthetic-model.pth")
 NAMES = ("r1", "r2", "clip", "pickscore", "hpsv2.1", "imagereward", "aesthetic")
 """Rewards known by name; the first two are embedded and read the embedded world only."""
 
@@ -35,8 +46,8 @@ def load_reward(
     dtype: torch.dtype = torch.float32,
     checkpointing: bool = False,
 ) -> Reward:
-    """The reward of that name. `source` is a folder or hub id in place of the published one (for hpsv2.1,
-    imagereward and aesthetic the weights file). Half precision is for a GPU (ValueError on the CPU). Raises
+    """The reward of that name. `source` is a folder or hub id in place of the published one, or, for hpsv2.1,
+    imagereward and aesthetic, the weights file (`sources.py`). Half precision is for a GPU (ValueError on the CPU). Raises
     RewardMissing with one sentence."""
     if device.startswith("cpu") and dtype.itemsize < 4:
         raise ValueError(f"dtype must be float32 on the CPU; got {str(dtype).removeprefix('torch.')}.")
@@ -54,7 +65,9 @@ def load_reward(
         SafetensorError,
     ) as error:
         if isinstance(error, RewardMissing):
-            raise
+            raise RewardMissing(
+                f'The reward "{name}" could not be loaded: {str(error).rstrip(".")}.'
+            ) from error
         published = {"pickscore": PICKSCORE, "hpsv2.1": HPS[0], "imagereward": IMAGE_REWARD[0]}
         published |= {"clip": CLIP_H, "aesthetic": AESTHETIC[0]}
         why = reason(error, source or published.get(name, str(WEIGHTS)))
@@ -70,15 +83,13 @@ def _load(name: str, source: str, device: str, dtype: torch.dtype) -> Reward:
         return embedded_r1()
     if name == "r2":
         return embedded_r2()
-    if name == "clip":
-        return clip_folder("CLIP", source or CLIP_H, source or CLIP_H, device, dtype)
-    if name == "pickscore":
-        return clip_folder("PickScore", source or PICKSCORE, source or CLIP_H, device, dtype)
+    if name in ("clip", "pickscore"):
+        return clip_folder(name, source, device, dtype)
     if name == "hpsv2.1":
-        return hps(_file(source, HPS), device, dtype)
+        return hps(source, device, dtype)
     if name == "imagereward":
-        return image_reward(_file(source, IMAGE_REWARD), device, dtype)
-    return aesthetic(_file(source, AESTHETIC), device, dtype)
+        return image_reward(source, device, dtype)
+    return aesthetic(source, device, dtype)
 
 
 def embedded_r1() -> ClipReward:
@@ -97,24 +108,23 @@ def embedded_r2() -> ImageReward:
     return ImageReward("R2", model, tokenizer, length=int(tokenizer.model_max_length), mean=0.0, std=1.0)
 
 
-def clip_folder(name: str, source: str, tokenizer: str, device: str, dtype: torch.dtype) -> ClipReward:
+def clip_folder(name: str, source: str, device: str, dtype: torch.dtype) -> ClipReward:
     """CLIP or PickScore: a CLIPModel folder or hub id."""
-    from transformers import AutoTokenizer, CLIPModel
+    from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
-    model = CLIPModel.from_pretrained(source, dtype=dtype, use_safetensors=True).to(device)
-    return ClipReward(name, model, AutoTokenizer.from_pretrained(tokenizer))
-
-
-def _file(source: str, published: tuple[str, str]) -> Path:
-    """A local weights file, or the published one from the hub's cache or network."""
-    if source:
-        path = Path(source).expanduser()
-        if path.is_dir():
-            raise RewardMissing(f'"{source}" is a folder: name the weights file in it.')
-        return path
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(*published))
+    title, published = ("CLIP", CLIP_H) if name == "clip" else ("PickScore", PICKSCORE)
+    at = source or published
+    kind = CLIPConfig.get_config_dict(at)[0].get("model_type")
+    if kind != "clip":
+        raise RewardMissing(
+            f'"{at}" is a {kind or "folder without a CLIP"}, and only models in the layout of CLIP are read'
+        )
+    model = CLIPModel.from_pretrained(at, dtype=dtype, use_safetensors=True).to(device)
+    if name == "clip" and folder_of(source) is None:
+        return ClipReward(title, model, AutoTokenizer.from_pretrained(at))
+    # all published CLIP models read the same tokens; PickScore's repository has no tokenizer of its own
+    words = companion("the tokenizer", tokenizer_at(source, CLIP_H), AutoTokenizer.from_pretrained)
+    return ClipReward(title, model, fitting(words, model.config.text_config.vocab_size))
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
@@ -127,26 +137,27 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     return state.get("state_dict", state)
 
 
-def hps(path: Path, device: str, dtype: torch.dtype) -> ClipReward:
+def hps(source: str, device: str, dtype: torch.dtype) -> ClipReward:
     """HPSv2.1: OpenCLIP's ViT-H weights in the laion CLIPModel."""
     from transformers import AutoTokenizer, CLIPConfig, CLIPModel
 
-    state = from_open_clip(read_weights(path))
-    model = CLIPModel(CLIPConfig.from_pretrained(CLIP_H))
+    state = from_open_clip(read_weights(weights_file(source, HPS)))
+    config = companion("the configuration", config_at(source, CLIP_H), CLIPConfig.from_pretrained)
+    words = companion("the tokenizer", tokenizer_at(source, CLIP_H), AutoTokenizer.from_pretrained)
+    model = CLIPModel(config)
     fill(model, state)
-    return ClipReward(
-        "HPSv2.1", model.to(device, dtype), AutoTokenizer.from_pretrained(CLIP_H), is_scaled=False
-    )
+    words = fitting(words, config.text_config.vocab_size)
+    return ClipReward("HPSv2.1", model.to(device, dtype), words, is_scaled=False)
 
 
-def image_reward(path: Path, device: str, dtype: torch.dtype) -> ImageReward:
+def image_reward(source: str, device: str, dtype: torch.dtype) -> ImageReward:
     """ImageReward v1: ViT-L/16 at 224, BERT base with cross-attention, tokens of bert-base plus two."""
     from transformers import AutoTokenizer
 
     from engines.images.rewards.blip_reward import BlipReward
 
-    state = from_image_reward(read_weights(path))
-    tokenizer = AutoTokenizer.from_pretrained("bert-base-uncased")
+    state = from_image_reward(read_weights(weights_file(source, IMAGE_REWARD)))
+    tokenizer = companion("the tokenizer", tokenizer_at(source, BERT), AutoTokenizer.from_pretrained)
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     tokenizer.add_tokens(["[ENC]"])
     model = BlipReward(dict(VISION), dict(TEXT), WIDTHS)
@@ -154,31 +165,29 @@ def image_reward(path: Path, device: str, dtype: torch.dtype) -> ImageReward:
     return ImageReward("ImageReward", model.to(device, dtype), tokenizer)
 
 
-def aesthetic(path: Path, device: str, dtype: torch.dtype) -> AestheticReward:
+def aesthetic(source: str, device: str, dtype: torch.dtype) -> AestheticReward:
     """The LAION predictor on CLIP ViT-L/14; the picture tower is read from the file where it has one."""
     from transformers import CLIPConfig, CLIPVisionModelWithProjection
-    from transformers.utils import logging
 
-    head, tower = from_predictor(read_weights(path))
-    config = CLIPConfig.from_pretrained(CLIP_L)
+    head, tower = from_predictor(read_weights(weights_file(source, AESTHETIC)))
+    at = config_at(source, CLIP_L) if tower else CLIP_L
+    config = companion("the configuration", at, CLIPConfig.from_pretrained)
     config.vision_config.projection_dim = config.projection_dim
     if tower:
         model = CLIPVisionModelWithProjection(config.vision_config)
         fill(model, tower)
     else:
-        level = logging.get_verbosity()
-        logging.set_verbosity_error()  # or each weight of the text tower is reported as not expected
-        try:
-            model = CLIPVisionModelWithProjection.from_pretrained(
-                CLIP_L, config=config.vision_config, dtype=dtype, use_safetensors=True
-            )
-        finally:
-            logging.set_verbosity(level)
+        reading = partial(
+            CLIPVisionModelWithProjection.from_pretrained,
+            config=config.vision_config,
+            dtype=dtype,
+            use_safetensors=True,
+        )
+        with quiet(notes=False):  # or each weight of the text tower is reported as not expected
+            model = companion("the picture tower", at, reading)
     width = head[0].in_features
     if model.config.projection_dim != width:
-        raise ValueError(
-            f"the predictor reads {width} features and {CLIP_L} gives {model.config.projection_dim}"
-        )
+        raise ValueError(f"the predictor reads {width} features and {at} gives {model.config.projection_dim}")
     return AestheticReward("Aesthetic", model.to(device, dtype), head.to(device, dtype))
 
 

@@ -14,13 +14,14 @@ from torch import nn
 from engines.images.embedded import WEIGHTS
 from engines.images.generators.skeleton import weights_in
 from engines.images.reasons import reason
-from engines.images.rewards import loading
+from engines.images.rewards import sources
 from engines.images.rewards.aesthetic import WIDTHS as HEAD
 from engines.images.rewards.aesthetic import AestheticReward
 from engines.images.rewards.base import Features, Reward, RewardMissing
 from engines.images.rewards.blip_reward import BlipReward
 from engines.images.rewards.clip import ClipReward
 from engines.images.rewards.image_reward import TEXT, VISION, WIDTHS, ImageReward
+from engines.images.rewards.loading import NAMES
 
 
 def reward_skeleton(name: str, source: str, mode: AbstractContextManager[Any], dtype: torch.dtype) -> Reward:
@@ -30,7 +31,7 @@ def reward_skeleton(name: str, source: str, mode: AbstractContextManager[Any], d
             return _build(name, source)
     except (OSError, ValueError, KeyError) as error:
         raise RewardMissing(
-            f'The reward "{name}" could not be read: {reason(error, source or loading.CLIP_H)}.'
+            f'The reward "{name}" could not be read: {reason(error, source or sources.CLIP_H)}.'
         ) from error
 
 
@@ -38,9 +39,13 @@ def _build(name: str, source: str) -> Reward:
     from transformers import CLIPConfig, CLIPModel, CLIPVisionModelWithProjection
 
     if name in ("r1", "clip", "pickscore", "hpsv2.1"):
-        folder = {"r1": str(WEIGHTS / "r1"), "hpsv2.1": loading.CLIP_H}.get(name) or source
-        folder = folder or (loading.PICKSCORE if name == "pickscore" else loading.CLIP_H)
-        model = CLIPModel(CLIPConfig.from_pretrained(folder))
+        at = {
+            "r1": str(WEIGHTS / "r1"),
+            "clip": source or sources.CLIP_H,
+            "pickscore": source or sources.PICKSCORE,
+            "hpsv2.1": sources.config_at(source, sources.CLIP_H),
+        }[name]
+        model = CLIPModel(CLIPConfig.from_pretrained(at))
         return ClipReward(_TITLES[name], model, None)
     if name == "r2":
         config = json.loads(Path(WEIGHTS / "r2" / "config.json").read_text())
@@ -50,12 +55,12 @@ def _build(name: str, source: str) -> Reward:
     if name == "imagereward":
         return ImageReward("ImageReward", BlipReward(dict(VISION), dict(TEXT), WIDTHS), None)
     if name == "aesthetic":
-        config = CLIPConfig.from_pretrained(loading.CLIP_L)
+        config = CLIPConfig.from_pretrained(sources.config_at(source, sources.CLIP_L))
         config.vision_config.projection_dim = config.projection_dim
         head = nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(HEAD)))
         model = CLIPVisionModelWithProjection(config.vision_config)
         return AestheticReward("Aesthetic", model, head)
-    raise RewardMissing(f'"{name}" is not a reward; known are {", ".join(loading.NAMES)}.')
+    raise RewardMissing(f'"{name}" is not a reward; known are {", ".join(NAMES)}.')
 
 
 _TITLES = {"r1": "R1", "clip": "CLIP", "pickscore": "PickScore", "hpsv2.1": "HPSv2.1"}

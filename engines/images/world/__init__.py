@@ -18,7 +18,7 @@ from engines.images.world.captions import (
     training_captions,
 )
 from engines.images.world.checker import Found, Part, Verdict, as_scene, check, check_many, judge, look
-from engines.images.world.prompts import VOCABULARY, WORDS, Explanation, build_prompt, explain_prompt
+from engines.images.world.prompts import VOCABULARY, WORDS, Explanation, explain_prompt
 from engines.images.world.render import render, to_uint8
 from engines.images.world.scenes import Scenes, draw_captions, draw_scenes, mirror_captions, mirror_scenes
 from engines.images.world.truth import truth_table
@@ -39,7 +39,6 @@ __all__ = [
     "Verdict",
     "all_captions",
     "as_scene",
-    "build_prompt",
     "caption_of",
     "check",
     "check_many",

@@ -1,20 +1,11 @@
-"""What a user may say: the vocabulary in a sentence, what is wrong with a prompt, and a builder of prompts."""
+"""What a user may say: the vocabulary in a sentence, and what is wrong with a prompt."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-from engines.images.world.captions import (
-    ANY,
-    COLOR_NAMES,
-    COUNT_WORDS,
-    RELATIONS,
-    SHAPES,
-    Caption,
-    Item,
-    caption_index,
-)
+from engines.images.world.captions import COLOR_NAMES, COUNT_WORDS, SHAPES, caption_index
 
 WORDS: tuple[str, ...] = (
     "a",
@@ -50,9 +41,11 @@ class Explanation:
 
 
 def explain_prompt(prompt: str) -> Explanation:
-    """What of `prompt` lies outside the embedded world. Case, spacing, a final full stop and "an" for "a" do
-    not matter to the words, but only sentences of `all_captions()` are ok."""
+    """What of `prompt` lies outside the embedded world. Case, spacing and a final full stop do not matter; otherwise only
+    sentences of `all_captions()` are ok ("an red circle" is none)."""
     words = re.findall(r"[^\W_]+|[^\w\s]", prompt.lower())
+    while words and words[-1] == ".":
+        words.pop()
     if not words:
         return Explanation(False, (), f"The prompt is empty. {VOCABULARY}")
     unknown = tuple(dict.fromkeys(word for word in words if word not in WORDS))
@@ -82,43 +75,3 @@ def _fault(words: list[str]) -> str:
         if not any(colors) and halves[0].split()[-1] == halves[1].split()[-1]:
             return "names the same shape twice; give the two objects different colours, or count them."
     return "is not a sentence that the embedded model knows."
-
-
-def build_prompt(
-    shape: str,
-    *,
-    color: str = "",
-    count: int = 1,
-    relation: str = "",
-    other_shape: str = "",
-    other_color: str = "",
-) -> str:
-    """A valid prompt from choices. `relation` is one of "and", "left of", "right of", "above", "below", or
-    empty for one item; colours are optional.
-
-    Raises ValueError with a sentence when the choices make no caption of the world."""
-    for name, value, known in (
-        ("shape", shape, SHAPES),
-        ("color", color or COLOR_NAMES[0], COLOR_NAMES),
-        ("other_shape", other_shape or SHAPES[0], SHAPES),
-        ("other_color", other_color or COLOR_NAMES[0], COLOR_NAMES),
-        ("relation", relation or "and", ("and", *RELATIONS)),
-    ):
-        if value not in known:
-            raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}.")
-    if count not in (1, *COUNT_WORDS):
-        raise ValueError(f"count must be 1, 2, 3 or 4; got {count!r}.")
-    first = Item(SHAPES.index(shape), COLOR_NAMES.index(color) if color else ANY, count)
-    items: tuple[Item, ...] = (first,)
-    if relation:
-        if not other_shape:
-            raise ValueError("other_shape must name the second object when a relation is given.")
-        items = (
-            first,
-            Item(SHAPES.index(other_shape), COLOR_NAMES.index(other_color) if other_color else ANY),
-        )
-    text = Caption("", items, RELATIONS.index(relation) if relation in RELATIONS else ANY).text
-    explanation = explain_prompt(text)
-    if not explanation.ok:
-        raise ValueError(explanation.sentence)
-    return text

@@ -40,13 +40,44 @@ def test_what_the_world_cannot_say(prompt):
 def test_models(tmp_path):
     for name in (choices.G, "sd-turbo", "stabilityai/sd-turbo"):
         choices.check_model(name)
-    assert "must be one of" in refused(choices.check_model, "../x y")
+    assert "must be one of" in refused(choices.check_model, "x y")
+    for path in ("/nonexistent/x", "../x y", "~/nothing", "a/b/c"):
+        said = refused(choices.check_model, path)
+        assert "there is no folder" in said
+        assert path in said
     assert "flux-dev" in refused(choices.check_model, "flux-dev", "model", (choices.G, *choices.ONE_STEP))
     said = refused(choices.check_model, str(tmp_path))
     assert "model_index.json" in said
     assert str(tmp_path) not in said
     (tmp_path / "model_index.json").write_text("{}")
     choices.check_model(str(tmp_path))
+
+
+def test_what_does_not_fit_by_name_does_not_by_its_repository():
+    one_step = (choices.G, *choices.ONE_STEP)
+    for model in ("stabilityai/stable-diffusion-xl-base-1.0", "PixArt-alpha/PixArt-XL-2-1024-MS"):
+        assert "draws in many steps" in refused(choices.check_model, model, "model", one_step)
+        choices.check_model(model, "model", (choices.F, *choices.MANY_STEPS))
+    choices.check_model("stabilityai/sdxl-turbo", "model", one_step)
+    said = refused(choices.check_model, "stabilityai/sdxl-turbo", "model", (choices.F, *choices.MANY_STEPS))
+    assert "here sdxl-turbo, draws in one step" in said
+
+
+def test_where_rewards_are_read_from(tmp_path):
+    given = (f"clip={tmp_path}", "pickscore = owner/name")
+    used = ("clip", "pickscore", "hpsv2.1")
+    assert choices.check_sources(given, used) == {"clip": str(tmp_path), "pickscore": "owner/name"}
+    assert choices.check_sources((), ()) == {}
+    for wrong, words in (
+        ("clip", "must be written as reward=folder"),
+        ("clip=", "must be written as reward=folder"),
+        ("r1=/x", "must name some of hpsv2.1"),
+        ("aesthetic=a/b", "which this run does not use"),
+        ("clip=/nonexistent/x", "there is no file or folder '/nonexistent/x'"),
+        ("clip=x y", "must be a folder, a weights file or a hub id"),
+    ):
+        assert words in refused(choices.check_sources, (wrong,), used)
+    assert "once" in refused(choices.check_sources, ("clip=a/b", "clip=a/c"), used)
 
 
 def test_rewards_must_be_able_to_read_the_pictures():

@@ -233,8 +233,7 @@ def test_a_class_that_is_not_supported_is_named():
 def test_embedded_models_load_by_name_or_say_what_is_missing(name, monkeypatch, tmp_path):
     from engines.images import embedded
 
-    if embedded.has_stack():
-        assert load_generator(name).noise_shape == (8, 8, 8)
+    assert load_generator(name).noise_shape == (8, 8, 8)
     monkeypatch.setattr(embedded.load_stack, "__kwdefaults__", {"one_step": False, "folder": tmp_path})
     with pytest.raises(GeneratorMissing, match="is missing: reinstall"):
         load_generator(name)

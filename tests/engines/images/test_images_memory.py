@@ -1,5 +1,7 @@
 """Memory: the figure before a run against what a run really takes, and what each economy does."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -149,11 +151,41 @@ def test_what_does_not_fit_is_refused_in_a_sentence():
         require_fit(footprint, 8 << 30, field="generator", ways_out=("fewer seeds", "checkpointing"))
     assert caught.value.field == "generator"
     assert caught.value.sentence == (
-        "generator needs about 14.0 GB: weights 14.0 GB (t5 9.0 GB, network 5.0 GB, R1 1 MB), one iteration of "
-        "8 pictures 4.0 GB; 8.0 GB are free. Choose fewer seeds or checkpointing."
+        "generator needs about 14.0 GB: while prompts are encoded 14.0 GB (t5 9.0 GB, and the weights that stay), afterwards "
+        "9.0 GB (network 5.0 GB, R1 1 MB, one iteration of 8 pictures 4.0 GB); 8.0 GB are free. Choose fewer seeds or "
+        "checkpointing."
     )
-    assert size(3 << 19) == "1.5 MB"
+    assert [size(n) for n in (3 << 19, 1023 << 20, 350 << 20)] == ["1.5 MB", "1023 MB", "350 MB"]
     assert 0 < free_bytes("cpu") < 1 << 50
+
+
+@pytest.mark.parametrize("visiting", [{}, {"t5": 700 << 20, "clip": 130 << 20}])
+def test_the_figures_of_the_sentence_add_up(visiting):
+    """Each moment is the sum of what is listed for it, and the total the larger of the two."""
+    footprint = Footprint(
+        {"network": 300 << 20, "decoder": 160 << 20},
+        work=440 << 20,
+        batch=1,
+        visiting=visiting,
+        fixed=600 << 20,
+    )
+    said = footprint.sentence()
+    listed = [300, 160, 440, 600]
+    if not visiting:
+        assert footprint.total == sum(listed) << 20
+        assert said == (
+            "about 1.5 GB: network 300 MB, decoder 160 MB, one iteration of 1 picture 440 MB, CUDA itself 600 MB"
+        )
+        return
+    assert footprint.encoding == (300 + 160 + 600 + 700 + 130) << 20
+    assert footprint.iterating == sum(listed) << 20
+    assert said == (
+        "about 1.8 GB: while prompts are encoded 1.8 GB (t5 700 MB, clip 130 MB, and the weights that stay), afterwards 1.5 GB "
+        "(network 300 MB, decoder 160 MB, one iteration of 1 picture 440 MB, CUDA itself 600 MB)"
+    )
+    beside = footprint.beside("the first model", {"network": 1 << 30})
+    assert beside.total == footprint.total + (1 << 30)
+    assert "the first model 1.0 GB" in beside.sentence()
 
 
 def test_what_cannot_be_measured_is_said_in_a_sentence(tmp_path, tiny_folders):
@@ -181,16 +213,39 @@ def test_economies_change_no_gradient(key, tiny_folders):
         assert torch.allclose(grad, expected, atol=1e-6), economy
 
 
-def test_diffusers_checkpoints_in_eval_mode(tiny_folders):
-    generator = load(tiny_folders["sd"], economy=Economy(checkpointing=True))
+BLOCKS = {
+    "sd": (
+        "down_blocks.0.resnets.0",
+        "down_blocks.1.attentions.0.transformer_blocks.0",
+        "up_blocks.0.resnets.1",
+    ),
+    "sdxl": (
+        "down_blocks.0.resnets.0",
+        "down_blocks.1.attentions.0.transformer_blocks.0",
+        "up_blocks.0.resnets.1",
+    ),
+    "pixart": ("transformer_blocks.0",),
+    "flux": ("transformer_blocks.0", "single_transformer_blocks.0"),
+}
+
+
+@pytest.mark.parametrize("key", CLASSES)
+def test_diffusers_checkpoints_in_eval_mode_and_changes_no_gradient(key, tiny_folders):
+    plain = load(tiny_folders[key])
+    expected = iterate(plain, [], plain.encode([PROMPT] * 2), [], noise_for(plain))
+    generator = load(tiny_folders[key], economy=Economy(checkpointing=True))
     assert not generator.network.training
     calls = []
-    generator.network.down_blocks[0].resnets[0].register_forward_pre_hook(lambda *_: calls.append("network"))
+    for name in BLOCKS[key]:
+        block = generator.network.get_submodule(name)
+        block.register_forward_pre_hook(lambda *_, name=name: calls.append(name))
     generator.vae.decoder.up_blocks[0].resnets[0].register_forward_pre_hook(
         lambda *_: calls.append("decoder")
     )
-    iterate(generator, [], generator.encode([PROMPT] * 2), [], noise_for(generator))
-    assert sorted(calls) == ["decoder"] * 2 + ["network"] * 2, "each runs again in the backward pass"
+    found = iterate(generator, [], generator.encode([PROMPT] * 2), [], noise_for(generator))
+    expected_calls = sorted([*BLOCKS[key], "decoder"] * 2)
+    assert sorted(calls) == expected_calls, "each runs again in the backward pass"
+    assert torch.allclose(found, expected, atol=1e-6)
 
 
 def test_a_streamed_network_is_on_the_device_only_while_it_works(tiny_folders):
@@ -214,13 +269,13 @@ def test_dropped_encoders_cannot_encode(tiny_folders):
         generator.encode([PROMPT])
 
 
-def tiny_decoder(folder):
+def tiny_decoder(folder, channels=4):
     from diffusers import AutoencoderTiny
 
     torch.manual_seed(0)
     AutoencoderTiny(
         encoder_block_out_channels=(8, 8), decoder_block_out_channels=(8, 8), num_encoder_blocks=(1, 1),
-        num_decoder_blocks=(1, 1), latent_channels=4,
+        num_decoder_blocks=(1, 1), latent_channels=channels,
     ).save_pretrained(folder)  # fmt: skip
     return folder
 
@@ -238,6 +293,25 @@ def test_a_tiny_decoder_from_a_folder(tmp_path, tiny_folders):
         load(tiny_folders["sd"], economy=Economy(tiny=str(tmp_path / "none")))
     with pytest.raises(ValueError, match="choose tiles or a tiny decoder"):
         economise(generator, Economy(tiny="x", tiles=True))
+    wide = Economy(tiny=str(tiny_decoder(tmp_path / "taef1", channels=16)))
+    for call in (partial(load, tiny_folders["sd"]), partial(measure, str(tiny_folders["sd"]), size=16)):
+        with pytest.raises(GeneratorMissing, match="reads latents of 16 channels, and the model's have 4"):
+            call(economy=wide)
+
+
+@pytest.mark.parametrize(
+    "economy",
+    [
+        Economy(tiny="madebyollin/taesd"),
+        Economy(streaming=True),
+        Economy(encoders_leave=True),
+        Economy(tiles=True),
+    ],
+)
+def test_what_would_do_nothing_to_an_embedded_model_is_refused(economy):
+    for call in (load_generator, measure):
+        with pytest.raises(GeneratorMissing, match="embedded-g cannot be made smaller like that"):
+            call("embedded-g", economy=economy)
 
 
 def test_tiles_carry_exact_gradients(tiny_folders):

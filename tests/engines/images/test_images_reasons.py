@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from engines.images.dry_run import measure
 from engines.images.generators.loading import GeneratorMissing, load_generator
-from engines.images.reasons import chain, looks_local, reason
+from engines.images.reasons import chain, first_line, looks_local, reason
 from engines.images.rewards.base import RewardMissing
 from engines.images.rewards.loading import load_reward
 
@@ -75,6 +76,52 @@ def test_folders_that_cannot_be_read(sd_folder, tmp_path):
     assert "a safetensors file in it is damaged or cut short" in refusal(sd_folder)
 
 
+@pytest.mark.parametrize("part", ["tokenizer", "unet", "text_encoder", "scheduler"])
+def test_a_folder_without_one_of_its_parts(sd_folder, part):
+    import shutil
+
+    shutil.rmtree(sd_folder / part)
+    said = refusal(sd_folder)
+    assert f"has no folder {part}, which its model_index.json lists" in said
+    with pytest.raises(GeneratorMissing, match=f"has no folder {part}"):
+        measure(str(sd_folder), size=16, local_files_only=True)
+
+
+def test_a_folder_may_lack_the_safety_checker(sd_folder):
+    index = sd_folder / "model_index.json"
+    named = json.loads(index.read_text()) | {
+        "safety_checker": ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    }
+    index.write_text(json.dumps(named))
+    assert load_generator(str(sd_folder), size=16, local_files_only=True).noise_shape == (4, 8, 8)
+
+
+def test_predictions_and_schedulers_that_are_not_driven(sd_folder):
+    path = sd_folder / "scheduler" / "scheduler_config.json"
+    sound = path.read_text()
+    path.write_text(sound.replace('"epsilon"', '"sample"'))
+    assert "prediction_type must be epsilon or v_prediction; this model's scheduler says 'sample'" in refusal(
+        sd_folder
+    )
+    with pytest.raises(GeneratorMissing, match="scheduler says 'sample'"):
+        measure(str(sd_folder), size=16, local_files_only=True)
+    path.write_text(sound)
+    index = sd_folder / "model_index.json"
+    index.write_text(index.read_text().replace("EulerDiscreteScheduler", "NoSuchScheduler"))
+    assert "could not be loaded" in refusal(sd_folder)
+    with pytest.raises(GeneratorMissing, match="could not be read"):
+        measure(str(sd_folder), size=16, local_files_only=True)
+
+
+def test_a_long_reason_ends_between_words(monkeypatch):
+    words = "word " * 100
+    said = first_line(ValueError(words))
+    assert len(said) <= 204
+    assert said.endswith("word ...")
+    assert first_line(ValueError("short.")) == "short"
+    assert first_line(ValueError("x" * 300)) == "x" * 200 + " ..."
+
+
 def test_pickles_only(sd_folder):
     for path in list(sd_folder.rglob("*.safetensors")):
         torch.save({}, path.with_suffix(".bin"))
@@ -96,7 +143,7 @@ def test_reward_folders_that_cannot_be_read(name, tmp_path):
 def test_reward_files_that_cannot_be_read(name, tmp_path):
     with pytest.raises(RewardMissing, match="there is no such file or folder"):
         load_reward(name, source=str(tmp_path / "none.pt"))
-    with pytest.raises(RewardMissing, match="is a folder: name the weights file in it"):
+    with pytest.raises(RewardMissing, match=r"the folder .* holds no weights file: name the file, or put"):
         load_reward(name, source=str(tmp_path))
     save_file({"stranger": torch.zeros(1)}, tmp_path / "w.safetensors")
     with pytest.raises(RewardMissing, match=r"stranger|layers 0, 2"):

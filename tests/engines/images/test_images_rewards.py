@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from original_layouts import OpenClip, OriginalImageReward
 from torch import nn
 
 from engines.images.memory import checkpoint_gradients
-from engines.images.rewards.base import preprocess, tensor_of
+from engines.images.rewards.base import MEAN, STD, preprocess, tensor_of
 from engines.images.rewards.blip_reward import BlipReward
 from engines.images.rewards.clip import ClipReward, from_open_clip
 from engines.images.rewards.image_reward import ImageReward, from_image_reward
@@ -98,9 +99,37 @@ def test_preprocessing_resizes_crops_and_normalises():
     assert out.shape == (1, 3, 32, 32)
     assert out[0, 0].mean().item() == pytest.approx((0.5 - 0.48145466) / 0.26862954, abs=1e-4)
     x = torch.rand(1, 3, 64, 64)
-    kept = preprocess(x, 64) * torch.tensor([0.26862954, 0.26130258, 0.27577711]).view(1, 3, 1, 1)
-    kept = kept + torch.tensor([0.48145466, 0.4578275, 0.40821073]).view(1, 3, 1, 1)
-    assert torch.allclose(kept, x, atol=1e-6), "the size it wants: no resampling"
+    assert torch.allclose(raw(preprocess(x, 64)), x, atol=1e-6), "the size it wants: no resampling"
+
+
+def raw(pixels):
+    """Pixels without CLIP's mean and deviation."""
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
+    return pixels * std + mean
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 96), (50, 77), (77, 50), (20, 33), (64, 41)])
+def test_preprocessing_is_pillows_bicubic_resize_and_a_centre_crop(height, width):
+    """An independent resampler with antialiasing, channel by channel in float, on pictures that are not flat: smaller and
+    larger than the tower's size, upright and across."""
+    import numpy as np
+    from PIL import Image
+
+    axis_y, axis_x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    waves = [0.5 + 0.4 * torch.sin(axis_x / (2.0 + k) + axis_y / (5.0 - k)) for k in range(3)]
+    picture = torch.stack(waves) + 0.1 * torch.rand(
+        (3, height, width), generator=torch.Generator().manual_seed(7)
+    )
+    size, short = 32, min(height, width)
+    shape = tuple(int(size * side / short) for side in (height, width))
+    planes = [
+        np.asarray(Image.fromarray(plane.numpy()).resize((shape[1], shape[0]), Image.Resampling.BICUBIC))
+        for plane in picture
+    ]
+    top, left = (round((side - size) / 2) for side in shape)
+    expected = torch.from_numpy(np.stack(planes))[:, top : top + size, left : left + size]
+    assert expected.std() > 0.1
+    assert torch.allclose(raw(preprocess(picture[None], size))[0], expected, atol=2e-5)
 
 
 def test_features_come_as_a_tensor_or_as_an_object():
@@ -109,73 +138,6 @@ def test_features_come_as_a_tensor_or_as_an_object():
     features = tensor_of(model.get_text_features(input_ids=ids))
     assert features.shape == (2, 8)
     assert tensor_of(features) is features
-
-
-class Block(nn.Module):
-    """A residual block in OpenCLIP's names."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.attn = nn.MultiheadAttention(width, 2, batch_first=True)
-        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.mlp = nn.Sequential()
-        self.mlp.add_module("c_fc", nn.Linear(width, 2 * width))
-        self.mlp.add_module("gelu", nn.GELU())
-        self.mlp.add_module("c_proj", nn.Linear(2 * width, width))
-
-    def forward(self, x, mask=None):
-        y = self.ln_1(x)
-        x = x + self.attn(y, y, y, need_weights=False, attn_mask=mask)[0]
-        return x + self.mlp(self.ln_2(x))
-
-
-class Trunk(nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.resblocks = nn.ModuleList([Block(width), Block(width)])
-
-
-class Visual(nn.Module):
-    """OpenCLIP's picture tower."""
-
-    def __init__(self, width=16):
-        super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 16, 16, bias=False)
-        self.class_embedding = nn.Parameter(torch.randn(width))
-        self.positional_embedding = nn.Parameter(torch.randn(5, width))
-        self.ln_pre, self.ln_post = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.transformer = Trunk(width)
-        self.proj = nn.Parameter(torch.randn(width, 8))
-
-    def forward(self, x):
-        x = self.conv1(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.class_embedding.expand(len(x), 1, -1), x], 1) + self.positional_embedding
-        x = self.ln_pre(x)
-        for block in self.transformer.resblocks:
-            x = block(x)
-        return self.ln_post(x[:, 0]) @ self.proj
-
-
-class OpenClip(nn.Module):
-    """OpenCLIP in its own layout, written independently of the conversion."""
-
-    def __init__(self, width=16):
-        super().__init__()
-        self.visual = Visual(width)
-        self.token_embedding = nn.Embedding(len(vocabulary()), width)
-        self.positional_embedding = nn.Parameter(torch.randn(12, width))
-        self.transformer = Trunk(width)
-        self.ln_final = nn.LayerNorm(width)
-        self.text_projection = nn.Parameter(torch.randn(width, 8))
-        self.logit_scale = nn.Parameter(torch.tensor(2.0))
-
-    def text(self, ids):
-        x = self.token_embedding(ids) + self.positional_embedding
-        mask = torch.full((12, 12), float("-inf")).triu(1)
-        for block in self.transformer.resblocks:
-            x = block(x, mask)
-        first_end = (ids == EOS).int().argmax(1)
-        return self.ln_final(x)[torch.arange(len(ids)), first_end] @ self.text_projection
 
 
 def test_hps_conversion_is_numerically_exact():
@@ -199,62 +161,26 @@ def test_hps_conversion_is_numerically_exact():
         from_open_clip({"visual.unknown": torch.zeros(1)})
 
 
-class TimmBlock(nn.Module):
-    def __init__(self, width=16):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width, eps=1e-5), nn.LayerNorm(width, eps=1e-5)
-        self.attn = nn.Module()
-        self.attn.qkv, self.attn.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.mlp = nn.Module()
-        self.mlp.fc1, self.mlp.fc2 = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
-
-    def forward(self, x):
-        n, length, width = x.shape
-        q, k, v = self.attn.qkv(self.norm1(x)).view(n, length, 3, 2, width // 2).permute(2, 0, 3, 1, 4)
-        y = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, length, width)
-        x = x + self.attn.proj(y)
-        return x + self.mlp.fc2(nn.functional.gelu(self.mlp.fc1(self.norm2(x))))
-
-
-class TimmVit(nn.Module):
-    """The picture tower in the names of BLIP's own code."""
-
-    def __init__(self, width=16):
-        super().__init__()
-        self.cls_token = nn.Parameter(torch.randn(1, 1, width))
-        self.pos_embed = nn.Parameter(torch.randn(1, 5, width))
-        self.patch_embed = nn.Module()
-        self.patch_embed.proj = nn.Conv2d(3, width, 16, 16)
-        self.blocks = nn.ModuleList([TimmBlock(width), TimmBlock(width)])
-        self.norm = nn.LayerNorm(width, eps=1e-5)
-
-    def forward(self, x):
-        x = self.patch_embed.proj(x).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], 1) + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x)
-
-
 def test_image_reward_conversion_is_numerically_exact():
     torch.manual_seed(3)
-    vision, blip = TimmVit().eval(), tiny_blip().eval()
-    target = BlipReward(blip.config["vision"], blip.config["text"], (8, 4, 1)).eval()
-    state = {f"blip.visual_encoder.{k}": v for k, v in vision.state_dict().items()}
-    own = blip.state_dict()
-    state |= {f"blip.{k}": v for k, v in own.items() if k.startswith("text_encoder.")}
-    # the original MLP has a dropout after each of the first layers, so its linear layers are numbered 0, 2, 3
-    for new, old in enumerate((0, 2, 3)):
-        state |= {f"mlp.layers.{old}.{kind}": own[f"mlp.{new}.{kind}"] for kind in ("weight", "bias")}
-    fill(target, from_image_reward(state))
+    original = OriginalImageReward(len(vocabulary())).eval()
+    for name, parameter in original.named_parameters():
+        if "LayerNorm" not in name and "norm" not in name:
+            nn.init.normal_(parameter, std=0.3)
+    target = tiny_blip().eval()
+    fill(target, from_image_reward(original.state_dict()))
     x = torch.randn(2, 3, 32, 32)
     tokens = build_tokenizer()(PROMPTS, padding="max_length", return_tensors="pt")
+    ids, mask = tokens.input_ids, tokens.attention_mask
     with torch.no_grad():
-        assert torch.allclose(target.picture_tokens(x), vision(x), atol=1e-4)
-        states = blip.text_tokens(tokens.input_ids, tokens.attention_mask, vision(x))
-        assert torch.allclose(
-            target(x, tokens.input_ids, tokens.attention_mask), blip.mlp(states[:, 0])[:, 0], atol=1e-4
-        )
+        seen = original.blip.visual_encoder(x)
+        assert torch.allclose(target.picture_tokens(x), seen, atol=1e-4)
+        real = mask.bool()
+        theirs = original.blip.text_encoder(ids, mask, seen)
+        assert torch.allclose(target.text_tokens(ids, mask, seen)[real], theirs[real], atol=1e-4)
+        score = target(x, ids, mask)
+        assert torch.allclose(score, original(x, ids, mask), atol=1e-4)
+        assert score.std() > 1e-3
     with pytest.raises(KeyError, match="not a weight"):
         from_image_reward({"other": torch.zeros(1)})
 

@@ -10,7 +10,6 @@ from engines.images.world import (
     TASKS,
     WORDS,
     all_captions,
-    build_prompt,
     caption_of,
     explain_prompt,
     hard_negatives,
@@ -103,27 +102,12 @@ def test_every_caption_is_inside():
     assert explain_prompt("A Red Circle  above a blue circle").ok
 
 
-def test_the_builder_makes_valid_prompts():
-    assert build_prompt("circle") == "a circle"
-    assert build_prompt("triangle", color="green", count=3) == "three green triangles"
-    text = build_prompt("circle", color="red", relation="left of", other_shape="square", other_color="blue")
-    assert text == "a red circle left of a blue square"
-    assert build_prompt("circle", relation="and", other_shape="square") == "a circle and a square"
-
-
-@pytest.mark.parametrize(
-    ("choices", "part"),
-    [
-        ({"shape": "star"}, "shape must be one of circle, square, triangle; got 'star'"),
-        ({"shape": "circle", "count": 5}, "count must be 1, 2, 3 or 4; got 5"),
-        ({"shape": "circle", "relation": "under", "other_shape": "square"}, "relation must be one of and"),
-        ({"shape": "circle", "relation": "above"}, "other_shape must name"),
-        ({"shape": "circle", "relation": "above", "other_shape": "circle"}, "same shape twice"),
-    ],
-)
-def test_the_builder_refuses_with_a_reason(choices, part):
-    with pytest.raises(ValueError, match=part):
-        build_prompt(**choices)
+def test_a_final_full_stop_does_not_matter_and_an_is_not_a():
+    assert explain_prompt("a red circle.").ok
+    assert explain_prompt("Two green squares. ").ok
+    assert not explain_prompt("a. red circle").ok
+    assert explain_prompt("an red circle").unknown == ("an",)
+    assert explain_prompt(".").sentence.startswith("The prompt is empty.")
 
 
 def test_the_family_imports_nothing_heavy():
