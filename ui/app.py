@@ -43,6 +43,7 @@ def build(workbench: Workbench, house: House | None = None) -> gr.Blocks:
         wire = _wire()
         tabs, inner = _layout(page, workbench, house.is_demo)
         _events(page, house.viewer, blocks, wire, tabs, inner)
+        house.access.awaited = lambda: awaited(blocks)
         api.build(workbench, house)
     return blocks
 
@@ -255,6 +256,18 @@ def _events(
     if page.works_in_requests:
         wire.work(work, None, None, **{**private, "queue": True}, concurrency_limit=4)
     blocks.load(arrive, wire, [wire, *places], js="() => [window.location.search]", **private)
+
+
+def awaited(blocks: gr.Blocks) -> set[str]:
+    """The runs that requests wait to execute, or are executing (the event `work`). Gradio drops a request from its queue
+    when its page leaves."""
+    queue = blocks._queue
+    events = [
+        event for one in list(queue.event_queue_per_concurrency_id.values()) for event in list(one.queue)
+    ]
+    events += [event for job in list(queue.active_jobs) for event in job or ()]
+    asked = [event.data.event_data for event in events if event.data is not None]
+    return {str(one["run"]) for one in asked if isinstance(one, dict) and "run" in one}
 
 
 def workbench_family(page: Page) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from engines.contract import Engine
 from engines.validation import FieldError
-from storage import Run
+from storage import Run, Status
 from ui import address, form, home, live, sweep_form
 from ui.address import Target
 from ui.form_fields import plain, preset_values, read_values
@@ -42,7 +42,7 @@ class Page:
     def __init__(self, workbench: Workbench, access: Access | None = None) -> None:
         self.workbench = workbench
         self.access = access or Access(workbench)
-        self.works_in_requests = workbench.settings.executor == "zerogpu"
+        self.works_in_requests = workbench.settings.works_in_requests
         self.view: Callable[[str], View] = cache(lambda key: view_for(key, workbench.catalog))
         self.acts: Mapping[str, Callable[[Mapping[str, Any], str], Answer]] = {
             "run": self.run,
@@ -255,10 +255,13 @@ class Page:
                     [{"kind": "address", "search": address.query(compare=run.id)}], place=Target("library")
                 )
             message = self._patch(run.id, 0, owner)
+            messages = [self._filled(run.id, owner, as_fork=False), message]
+            if self.works_in_requests and run.status is Status.queued and run.owner == owner:
+                messages.append(
+                    {"kind": "work", "run": run.id}
+                )  # the request of the page before went with it
             place = Target("engine", engine=run.engine)
-            return Answer(
-                [self._filled(run.id, owner, as_fork=False), message], timer=not message["over"], place=place
-            )
+            return Answer(messages, timer=not message["over"], place=place)
         if target.kind != "engine":
             return Answer(place=target)
         engine = self.workbench.catalog.engine(target.engine)

@@ -10,7 +10,7 @@ import dataclasses
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -23,6 +23,7 @@ from workbench.inquiry import Told
 from workbench.runs import Workbench
 from workbench.sweeps import SWEEP
 from workbench.turns import HOUR_S, Hourly, Turns
+from workbench.unattended import cancel_unattended
 from workbench.uploads import inspect
 
 OWNER = "local"
@@ -46,6 +47,8 @@ class Access:
 
     def __init__(self, workbench: Workbench) -> None:
         self.workbench = workbench
+        self.awaited: Callable[[], Collection[str]] = tuple
+        """The runs whose requests wait for their turn, where runs are executed in requests: the page knows."""
 
     def is_guest(self, viewer: str) -> bool:
         """Whether limits hold for the viewer."""
@@ -290,6 +293,7 @@ class Demo(Access):
     def _check_room(self, viewer: str, wanted: int = 1) -> None:
         """Raises UsageError where this guest, or all of them, have as much under way as the demo takes."""
         limits, crowd = self.limits, CROWD if viewer == NOBODY else 1
+        cancel_unattended(self.workbench, self.awaited())
         most = min(crowd * limits.runs, limits.queue)
         if wanted > most:
             raise UsageError(

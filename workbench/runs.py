@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import mimetypes
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from engines.contract import Params, Refusal
 from engines.validation import FieldError
-from storage import ArtifactNotFound, Kind, Notices, Record, Run, RunPage, RunQuery, Status, Store
+from storage import ArtifactNotFound, Record, Run, RunPage, RunQuery, Status, Store
 from workbench.catalog import Catalog
 from workbench.dispatcher import Dispatcher, mark_dead
 from workbench.errors import FileTrouble, InvalidParams, RunIsActive, UnknownRun, UsageError, storage_seam
 from workbench.execution import Bench, check_inputs, execute, safe_name
 from workbench.executors import Executor, make_executor
+from workbench.following import follow
 from workbench.inquiry import Inquirer, Told
 from workbench.recipes import Recipe
 from workbench.recorder import OnEvent, Stop, StopWish
 from workbench.settings import Settings
+from workbench.unattended import cancel_unattended
 from workbench.values import params_of
 
 MAX_SEED = 2**32 - 1
 SHORTEST_ENDING = 4
 LISTED_FOR_ENDING = 5000
-QUIET_LOOK_S = 2.0
-"""Between two looks at a followed run where the database tells of its end by itself."""
 
 Subject: TypeAlias = Run | tuple[str, Mapping[str, Any], str, int]
 """A recorded run, or (engine, params, preset, seed) of one that does not exist yet."""
@@ -221,41 +219,7 @@ class Workbench:
     ) -> Run:
         """Wait for the end of a run that is executed elsewhere. A wish to stop cancels it; `on_look` sees its row
         now and then."""
-        news, heard = self.store.news(), threading.Event()
-
-        def hear(kind: Kind, told_id: str) -> None:
-            if told_id == run_id or kind == "lost":
-                heard.set()
-
-        with news.told(hear) if news else nullcontext():
-            return self._follow(run_id, stop, poll_s, on_look, heard, news)
-
-    def _follow(
-        self,
-        run_id: str,
-        stop: StopWish | None,
-        poll_s: float,
-        on_look: Callable[[Run], None] | None,
-        heard: threading.Event,
-        news: Notices | None,
-    ) -> Run:
-        look_at = time.monotonic()
-        is_asked = False
-        while not (run := self.run(run_id)).status.is_over:
-            if on_look is not None:
-                on_look(run)
-            if stop is not None and not is_asked and stop() is not None:
-                is_asked = True
-                self.cancel(run_id)
-            if time.monotonic() >= look_at:
-                look_at = time.monotonic() + 5.0
-                self.mark_dead()
-            look_again_at = time.monotonic() + (QUIET_LOOK_S if news and news.is_live else 0.0)
-            while not heard.wait(poll_s) and time.monotonic() < look_again_at:
-                if stop is not None and not is_asked and stop() is not None:
-                    break
-            heard.clear()
-        return run
+        return follow(self, run_id, stop=stop, poll_s=poll_s, on_look=on_look)
 
     def cancel(self, run_id: str) -> None:
         """Ask a run to stop. A queued one is cancelled at once, a running one at its next step, and its worker is
@@ -316,6 +280,7 @@ class Workbench:
         start. A server calls it once at its start; from then on a thread looks after the runs by itself."""
         executor = self._execute_with()
         self.mark_dead()
+        cancel_unattended(self)
         with storage_seam():
             self.store.artifacts.sweep()
         if self._dispatcher is not None:
@@ -323,12 +288,15 @@ class Workbench:
         else:
             executor.prepare(0)
 
+    def under_way(self) -> tuple[str, ...]:
+        """The runs that this process's executor has in hand."""
+        return () if self._executor is None else self._executor.active()
+
     def mark_dead(self) -> list[str]:
         """Mark runs whose workers are gone as interrupted, and nothing else; answers their ids."""
         with storage_seam():
-            if self._executor is not None:
-                for run_id in self._executor.active():
-                    self.store.heartbeat(run_id)
+            for run_id in self.under_way():
+                self.store.heartbeat(run_id)
             return mark_dead(self._bench)
 
     # A run and what becomes of it

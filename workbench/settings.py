@@ -48,6 +48,11 @@ class Settings:
     run_gpus: float = -1.0
     slurm: str = ""
 
+    @property
+    def works_in_requests(self) -> bool:
+        """Whether a run is executed inside a request of its own, because the host lends its GPU to requests."""
+        return self.executor == "zerogpu"
+
     @classmethod
     def at(cls, home: Path, **changes: object) -> Settings:
         """Settings whose database and artifacts live in `home`; `changes` replace single fields."""

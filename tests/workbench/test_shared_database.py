@@ -34,7 +34,7 @@ def test_a_run_asked_here_is_executed_there_and_cancelled_from_here(
 ) -> None:
     # Far apart looks, so that only news can be the reason for what follows.
     monkeypatch.setattr("workbench.dispatcher.QUIET_POLL_S", 300.0)
-    monkeypatch.setattr("workbench.runs.QUIET_LOOK_S", 300.0)
+    monkeypatch.setattr("workbench.following.QUIET_LOOK_S", 300.0)
     there = make_workbench(database_url=shared)
     here = make_workbench(database_url=shared, executor="inline")
     there.look_around()
