@@ -19,6 +19,7 @@ from ui import api, engine_tab, follow, home, serving, theme, twins
 from ui.address import Target
 from ui.guard import Guard
 from ui.page import Answer, Page, numbered
+from ui.same_site import host_of, known_hosts, outermost
 from ui.visitors import House, VisitorCookie
 from workbench import heap
 from workbench.demo_limits import DemoLimits
@@ -106,7 +107,8 @@ def launch(
     blocks.queue(default_concurrency_limit=8, max_size=MAX_WAITING, api_open=False)
     blocks._queue.pending_event_ids_session = LRUCache(MAX_CALLS)
     blocks._queue.pending_messages_per_session = LRUCache(MAX_CALLS)
-    return blocks.launch(
+    known = known_hosts(workbench.settings.origins)
+    app, local_url, share_url = blocks.launch(
         server_name=host,
         server_port=port,
         share=share,
@@ -121,11 +123,14 @@ def launch(
         mcp_server=mcp,
         favicon_path=str(theme.STATIC / "icon.svg"),
         max_file_size=house.access.max_upload_bytes,
-        app_kwargs=_app_options(workbench, house),
+        app_kwargs=_app_options(workbench, house, known),
         state_session_capacity=MAX_SESSIONS,
         theme=theme.theme(),
         head=theme.head(),
     )
+    if share_url:
+        known.add(host_of(share_url))
+    return app, local_url, share_url
 
 
 def routes(workbench: Workbench, house: House | None = None) -> list[Route]:
@@ -142,9 +147,10 @@ def routes(workbench: Workbench, house: House | None = None) -> list[Route]:
     return found
 
 
-def _app_options(workbench: Workbench, house: House) -> dict[str, Any]:
-    """Our routes, and on a demo the cookie that tells guests apart and the guard at the door."""
-    options: dict[str, Any] = {"routes": routes(workbench, house)}
+def _app_options(workbench: Workbench, house: House, known: set[str]) -> dict[str, Any]:
+    """Our routes, nothing for other sites' pages, and on a demo the cookie that tells guests apart and the guard at the
+    door. `known` are the page's own names."""
+    options: dict[str, Any] = {"routes": routes(workbench, house), "lifespan": outermost(known)}
     if house.is_demo:
         options["middleware"] = [Middleware(Guard), Middleware(VisitorCookie)]
     return options

@@ -30,7 +30,7 @@ class Settings:
     before it is stopped (0: as long as it likes); `profile` whom the page is for: its owner, guests, or the
     guests of a Space; `wal` whether SQLite keeps a write-ahead log (not on network mounts); `run_cpus` and `run_gpus`
     what Ray and Slurm set aside for a run (GPUs -1: one where Ray has any; Slurm: none); `slurm` what else its jobs
-    ask for.
+    ask for; `origins` under which names, separated by commas, the page is reached besides the one that a request tells.
     """
 
     home: Path
@@ -47,6 +47,7 @@ class Settings:
     run_cpus: int = 1
     run_gpus: float = -1.0
     slurm: str = ""
+    origins: str = ""
 
     @property
     def works_in_requests(self) -> bool:
@@ -66,8 +67,8 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
         """Settings of `WORKBENCH_HOME`, `_DATABASE_URL`, `_ARTIFACTS_URL`, `_EXECUTOR`, `_DEVICE`, `_SLOTS`,
-        `_GRACE_S`, `_STALE_AFTER_S`, `_RUN_LIMIT_S`, `_PROFILE`, `_RUN_CPUS`, `_RUN_GPUS`, `_SLURM`
-        and `_WAL`; raises BadSetting for one that cannot be understood."""
+        `_GRACE_S`, `_STALE_AFTER_S`, `_RUN_LIMIT_S`, `_PROFILE`, `_RUN_CPUS`, `_RUN_GPUS`, `_SLURM`,
+        `_ORIGINS` and `_WAL`; raises BadSetting for one that cannot be understood."""
         given = os.environ if environment is None else environment
         changes: dict[str, object] = {}
         for name in ("database_url", "artifacts_url"):
@@ -96,6 +97,7 @@ class Settings:
         if gpus := given.get("WORKBENCH_RUN_GPUS"):
             changes["run_gpus"] = _number("WORKBENCH_RUN_GPUS", gpus, 0, 64)
         changes["slurm"] = given.get("WORKBENCH_SLURM", "")
+        changes["origins"] = given.get("WORKBENCH_ORIGINS", "")
         if profile := given.get("WORKBENCH_PROFILE"):
             if profile not in PROFILES:
                 raise BadSetting(f"WORKBENCH_PROFILE must be one of {', '.join(PROFILES)}; got {profile!r}.")

@@ -52,7 +52,7 @@ class ServedDemo:
             "A_TOKEN_OF_THE_OWNER": SECRET,
         }
 
-    def start(self) -> None:
+    def start(self, *, as_demo: bool = True) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -61,7 +61,7 @@ class ServedDemo:
             self.private = bench.submit("fixture", preset="smoke", note="not for you").id
         with self.output.open("w") as noise:
             self.process = subprocess.Popen(
-                [*COMMAND, "serve", "--demo", "--port", str(port)],
+                [*COMMAND, "serve", *(["--demo"] if as_demo else []), "--port", str(port)],
                 env=self.environment, stdout=subprocess.PIPE, stderr=noise, text=True,
             )  # fmt: skip
         assert self.process.stdout is not None
