@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,6 +234,16 @@ def _where(model: str) -> str:
     return str(folder) if folder.is_dir() else model
 
 
+@dataclass(frozen=True)
+class Successor:
+    """A model that draws from the noise at the end of a run, beside the first one and its rewards. `options` as of
+    `dry_run.measure`."""
+
+    model: str
+    field: str
+    options: Mapping[str, Any]
+
+
 def plan_memory(
     model: str,
     rewards: Sequence[str],
@@ -241,24 +252,44 @@ def plan_memory(
     ways_out: Sequence[str],
     field: str = "model",
     sources: Mapping[str, str] | None = None,
+    successor: Successor | None = None,
     **options: Any,
 ) -> str:
     """The memory that a run with these models takes, in words, from configurations alone: call it before anything is
     opened. `options` are those of `dry_run.measure` (batch, steps, guidance, gradients, economy, drops_text). Empty for
     the embedded models, which take 30 MB.
 
-    Raises Refusal where the device has less free, with `ways_out`, and where a model cannot be had."""
-    if is_embedded(model):
+    Raises Refusal where the device has less free, with `ways_out`, where a model cannot be had, and where the successor
+    takes noise of another shape."""
+    if is_embedded(model) and (successor is None or is_embedded(successor.model)):
         return ""
     from engines.images.dry_run import NotMeasured
-    from engines.images.footprint import free_bytes, require_fit
+    from engines.images.footprint import free_bytes, require_fit, size
 
     try:
         found = measured(model, rewards, device, field=field, sources=sources, **options)
+        require_fit(found, free_bytes(device), field=field, ways_out=tuple(ways_out))
+        if successor is None:
+            return found.sentence()
+        then = measured(
+            successor.model, (), device, field=successor.field, gradients=False, **successor.options
+        )
     except NotMeasured as error:
         return str(error)
-    require_fit(found, free_bytes(device), field=field, ways_out=tuple(ways_out))
-    return found.sentence()
+    check_shapes(successor.field, successor.model, then.noise_shape, found.noise_shape)
+    then = then.beside("the first model", {} if is_embedded(model) else found.weights)
+    require_fit(then, free_bytes(device), field=successor.field, ways_out=("none", "a smaller model"))
+    return f"{found.sentence()}; {successor.model} at the end, beside it, {size(then.total)}"
+
+
+def check_shapes(field: str, model: str, shape: tuple[int, ...], given: tuple[int, ...]) -> None:
+    """Refuse a model that takes noise of another shape than the given one."""
+    if shape != given:
+        words = (" x ".join(map(str, one)) for one in (shape, given))
+        raise Refusal(
+            field,
+            f"{field}: {model} takes noise of {next(words)}, not of {next(words)}. Choose another, or none.",
+        )
 
 
 def measured(

@@ -28,9 +28,10 @@ def run(params: RenoParams, context: Context, lane: Executor | None = None) -> I
     """The contest on batches of pictures, each with its prompt and noise. `lane` as in `Contest`."""
     listed = chosen(params, context.inputs, context.seed)
     yield Progress(0, 1, "loading the models")
-    if not params.is_world:
-        rows = min(params.at_once or BATCH, len(listed) * params.seeds)
-        yield Text("memory", plan_memory(params, rows, context.device))
+    if memory := plan_memory(
+        params, min(params.at_once or BATCH, len(listed) * params.seeds), context.device
+    ):
+        yield Text("memory", memory)
     objective = open_objective(params, [one.prompt for one in listed], context.device)
     judge = Judge(objective, params.is_world)
     rows = [(prompt, prompt * params.seeds + k) for prompt in range(len(listed)) for k in range(params.seeds)]

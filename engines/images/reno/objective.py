@@ -5,14 +5,14 @@ Prompts are encoded once, for the generator and for each reward; an iteration on
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from engines.contract import Refusal
 from engines.devices import torch_generator
-from engines.images import choices
+from engines.images import choices, knobs
 from engines.images.generators.base import Conditioning, Generator
+from engines.images.generators.known import recipe_of
 from engines.images.memory import Economy
 from engines.images.reno.method import Evaluate
 from engines.images.reno.params import CLOSED_FORM, RenoParams
@@ -62,7 +62,13 @@ def open_objective(params: RenoParams, prompts: Sequence[str], device: str) -> O
     own = choices.is_embedded(params.model)
     said = tuple(choices.plain_prompt(prompt) for prompt in prompts) if own else tuple(prompts)
     watched = [name for name in (params.weights() if own else params.watch) if name not in weights]
-    rewards = choices.open_rewards((*weights, *watched), device, "watch", checkpointing=params.checkpointing)
+    rewards = choices.open_rewards(
+        (*weights, *watched),
+        device,
+        "watch",
+        sources=choices.check_sources(params.reward_sources, params.rewards_read),
+        checkpointing=params.checkpointing,
+    )
     scores: dict[str, Score] = {}
     for name, reward in rewards.items():
         features = reward.encode(said)
@@ -137,15 +143,36 @@ def _closed_form(prompts: Sequence[str], weights: dict[str, float]) -> Objective
 
 
 def economy_of(params: RenoParams) -> Economy:
-    """What is done to need less memory. Prompts are encoded once, so the encoders of full-size models may leave."""
-    own = choices.is_embedded(params.model)
-    return Economy(checkpointing=params.checkpointing, encoders_leave=not own, tiny=params.tiny_decoder)
+    """What is done to need less memory."""
+    return knobs.economy_of(params, checkpointing=params.checkpointing)
+
+
+def successor_of(params: RenoParams, rows: int) -> choices.Successor | None:
+    """The many-step model at the end, which draws `rows` pictures from the plain and as many from the found noise."""
+    model = params.transfer_model
+    if not model:
+        return None
+    options = {
+        "batch": params.at_once or 2 * rows,
+        "guidance": _recipe(model)[1],
+        "economy": transfer_economy(params),
+    }
+    return choices.Successor(model, "transfer", options)
+
+
+def transfer_economy(params: RenoParams) -> Economy:
+    """As that of the first model, with the model's own decoder and nothing for gradients."""
+    spared = replace(economy_of(params), checkpointing=False, tiny="")
+    return Economy() if choices.is_embedded(params.transfer_model) else spared
 
 
 def plan_memory(params: RenoParams, rows: int, device: str) -> str:
-    """The memory of a contest with so many rows, in words, from configurations alone.
+    """The memory of a contest with so many rows, in words, from configurations alone; empty where it is 30 MB.
 
-    Raises Refusal where it does not fit, or where a configuration cannot be had."""
+    Raises Refusal where it does not fit, where a configuration cannot be had, or where the many-step model takes noise of
+    another shape."""
+    if params.model == CLOSED_FORM:
+        return ""
     ways = ["a smaller model"]
     if not params.tiny_decoder:
         ways.insert(0, "a tiny decoder")
@@ -155,13 +182,15 @@ def plan_memory(params: RenoParams, rows: int, device: str) -> str:
         ways.insert(0, "fewer pictures at once")
     return choices.plan_memory(
         params.model,
-        [*(name for name, weight in params.weights().items() if weight), *params.watch],
+        params.rewards_read,
         device,
         ways_out=ways,
+        sources=choices.check_sources(params.reward_sources, params.rewards_read),
+        successor=successor_of(params, rows),
         batch=params.at_once or rows * widest(params),
         steps=params.steps,
         economy=economy_of(params),
-        drops_text=True,
+        drops_text=not params.is_world,
     )
 
 
@@ -179,24 +208,25 @@ def transfer_pictures(
 
     Raises Refusal where it cannot be loaded or takes noise of another shape."""
     name = params.transfer_model
-    generator = choices.open_generator(name, device, "transfer")
-    if generator.noise_shape != objective.noise_shape:
-        raise Refusal(
-            "transfer",
-            f"transfer: {name} takes noise of shape {generator.noise_shape}, not {objective.noise_shape}; choose another, or none.",
-        )
+    generator = choices.open_generator(name, device, "transfer", transfer_economy(params))
+    choices.check_shapes("transfer", name, generator.noise_shape, objective.noise_shape)
     steps, guidance = _recipe(name)
     conditioning = generator.encode(objective.prompts, guided=guidance > 1).take(prompt_of)
+    parts = []
     with torch.no_grad():
-        return generator.decode(generator.sample(noise, conditioning, steps=steps, guidance=guidance))
+        for rows in torch.arange(len(noise)).split(params.at_once or len(noise)):
+            told = conditioning.take(rows)
+            parts.append(
+                generator.decode(generator.sample(noise[rows], told, steps=steps, guidance=guidance))
+            )
+    return torch.cat(parts)
 
 
 def _recipe(name: str) -> tuple[int, float]:
-    """Steps and guidance that a many-step model was measured with; 50 and 7.5 for one that is not known by name."""
+    """Steps and guidance that a many-step model was measured with; 50 and 7.5 for one that is not known."""
     from engines.images.embedded import GUIDANCE, STEPS
-    from engines.images.generators.loading import KNOWN
 
     if name == choices.F:
         return STEPS, GUIDANCE
-    known = KNOWN.get(name)
+    known = recipe_of(name)
     return (known.steps, known.guidance) if known else (50, 7.5)

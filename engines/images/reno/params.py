@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from engines.contract import Params, Preset, Refusal, Upload, knob
-from engines.images import choices, noise_file
+from engines.images import choices, knobs, noise_file
 from engines.images.reno import prompt_files
 
 CLOSED_FORM = "closed-form"
@@ -95,6 +95,8 @@ class RenoParams(Params):
         help="Rewards of weight 0 that are scored all the same, to see whether the optimised ones are being fooled.",
     )  # fmt: skip
 
+    reward_sources: knobs.Sources = knobs.reward_sources(REWARDS)
+
     lr: float = knob(
         8.0, title="Learning rate", gt=0, le=50, log=True, advanced=True, group=ASCENT,
         help="Above 0, at most 50. The paper's 5 fits noise of 4x64x64, 10 Hyper-SD's; 8 was chosen for the embedded model.",
@@ -165,11 +167,12 @@ class RenoParams(Params):
         False, title="Gradient checkpointing", advanced=True, group=MODEL,
         help="Less memory for about a third more time; for full-size models.",
     )  # fmt: skip
-
-    tiny_decoder: str = knob(
-        "", title="Tiny decoder", own_machine_only=True, max_length=300, advanced=True, group=MODEL, suggestions=("madebyollin/taesd", "madebyollin/taesdxl"),
-        help="Hub id or folder of an AutoencoderTiny that decodes in place of the full decoder: several times cheaper, a slightly other picture.",
-    )  # fmt: skip
+    offload: knobs.Offload = knobs.offload(MODEL, "; with checkpointing")
+    tiny_decoder: str = knobs.tiny_decoder(
+        MODEL,
+        "Hub id or folder of an AutoencoderTiny that decodes in place of the full decoder: several times cheaper, a slightly other picture.",
+    )
+    tiles: bool = knobs.tiles(MODEL)
 
     per_task: int = knob(
         2, title="Prompts a task", ge=1, le=50, demo_max=2, advanced=True, group=LIST,
@@ -191,6 +194,7 @@ class RenoParams(Params):
             choices.check_model(self.transfer, "transfer", (choices.F, *choices.MANY_STEPS))
         if self.experiment == "prompt":
             check_prompt(self.prompt, self.model, "prompt")
+        knobs.check(self, checkpointing=self.checkpointing)
         if not any(self.weights().values()):
             names = " and ".join(choices.REWARD_TITLES.get(name, name) for name in self.weights())
             field = "weight_r1" if choices.is_embedded(self.model) else "weight_hps"
@@ -198,6 +202,7 @@ class RenoParams(Params):
                 field,
                 f"{field}: every weight ({names}) is 0, so only the regulariser would move the noise. Raise one.",
             )
+        choices.check_sources(self.reward_sources, self.rewards_read)
         if len(set(self.compare)) != len(self.compare):
             raise Refusal("compare", "compare must name each contender once.")
         if "warm" in self.compare and self.iterations > 1 and self.warm_start > 3 * (self.iterations - 1):
@@ -209,6 +214,11 @@ class RenoParams(Params):
             )
         if self.model == CLOSED_FORM and self.steps > 1:
             raise Refusal("steps", f"steps must be 1 for the closed-form generator; got {self.steps}.")
+        if self.model == CLOSED_FORM and self.transfer_model:
+            raise Refusal(
+                "transfer",
+                f"transfer must be none for the closed-form generator, whose noise fits no model; got {self.transfer!r}.",
+            )
         if self.experiment == "list" and self.noise:
             raise Refusal(
                 "noise",
@@ -231,6 +241,15 @@ class RenoParams(Params):
             "pickscore": self.weight_pickscore,
             "aesthetic": self.weight_aesthetic,
         }
+
+    @property
+    def rewards_read(self) -> tuple[str, ...]:
+        """Published rewards that the run opens: those with a weight, then those that only watch."""
+        if self.is_world:
+            return ()
+        return tuple(
+            dict.fromkeys([*(name for name, weight in self.weights().items() if weight), *self.watch])
+        )
 
     @property
     def is_world(self) -> bool:

@@ -48,8 +48,8 @@ def run(
 ) -> Iterator[Event]:
     """Everything of the experiment; `inbox` holds what the reader asks for meanwhile. `lane` as in `Contest`."""
     yield Progress(0, params.iterations + 1, "loading the models")
-    if not params.is_world:
-        yield Text("memory", plan_memory(params, params.seeds, context.device))
+    if memory := plan_memory(params, params.seeds, context.device):
+        yield Text("memory", memory)
     objective = open_objective(params, (params.prompt,), context.device)
     resumed = None
     if noise_file.FIELD in context.inputs:

@@ -234,7 +234,6 @@ def test_published_classes_are_optimised_through_the_same_code(
     )  # fmt: skip
     best = curve(events, "ReNO", "best reward")
     assert len(best) == 3
-    assert best[-1] >= best[0]
     assert given == [key == "sd"] * 4
     assert asked[0]["batch"] == 1
     assert any(isinstance(e, Text) and e.name == "memory" and "10 MB" in e.value for e in events)
