@@ -172,7 +172,7 @@ def _end(bench: Workbench, run: OutsideRun, error: BaseException) -> None:
 def stand_in(name: str, headline: tuple[str, str] = ("", "")) -> Engine:
     """What readers know of a run whose engine is not installed here: its name, and nothing that could be started."""
     return Engine(
-        paper=Paper(key=name, title=name, authors=(), year=0, family="", summary="Recorded by code outside the workbench.", short=name),
+        paper=Paper(key=name, title=name, authors=(), year=0, family="", summary="Recorded by code that is not installed here.", short=name),
         params=Params,
         run=_cannot,
         claims=(),

@@ -17,6 +17,7 @@ from PIL import Image
 from ui import report
 from ui.report.prose import formula, prose
 from workbench import sweeps
+from workbench.catalog import Catalog
 from workbench.errors import UsageError
 from workbench.outside import record as recorded
 from workbench.runs import Workbench
@@ -79,6 +80,60 @@ def test_several_runs_become_a_comparison(workbench: Workbench) -> None:
     assert 'href="?' not in text
     with pytest.raises(UsageError, match="2 to 12"):
         report.html(workbench, [])
+
+
+def test_a_comparison_holds_all_that_its_runs_do_and_nothing_to_press(workbench: Workbench) -> None:
+    ids = [finished(workbench, 1), finished(workbench, 2, steps=5)]
+    workbench.note(ids[0], HOSTILE)
+    text = report.html(workbench, ids)
+    page = text.partition("<main")[2].partition("</main>")[0]
+    for part in ("Settings", "Figures", "Pictures", "Tables", "Texts", "Run them again", "Where it ran"):
+        assert f"<h2>{part}</h2>" in page
+    for name in workbench.catalog.engine("fixture").params.model_fields:
+        assert f'<th scope="row">{name}</th>' in page, "also what all runs agree on"
+    assert not re.findall(r"<(?:button|input)|\bhidden\b(?! *>)", page.replace('role="status" hidden', ""))
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page, "the owner's own note"
+    where = page.partition("Where it ran")[2].partition("</table>")[0]
+    assert where.count('<th scope="col">smoke, seed') == 2
+    assert where.count("<td>cpu</td>") == 2
+    tables = page.partition("<h2>Tables</h2>")[2]
+    assert {"smoke, seed 1", "smoke, seed 2"} <= set(re.findall(r"<td [^>]*>([^<]*)</td>", tables))
+    public = report.html(workbench, ids, for_strangers=True)
+    assert "Where it ran" not in public
+    assert "&lt;img src=x" not in public
+
+
+def test_a_comparison_of_many_large_pictures_can_still_be_mailed(workbench: Workbench) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (6, 512, 512, 3), dtype=np.uint8)
+    ids = []
+    for seed in range(6):
+        with recorded("photographs", {"rate": seed}, seed=seed, settings=workbench.settings) as run:
+            for name in range(8):
+                run.picture(f"large {name}", np.roll(noise[seed], name, axis=0), 0)
+        ids.append(run.id)
+    text = report.html(workbench, ids)
+    assert len(text) < 5_000_000
+    assert len(re.findall(r'<img[^>]* src="data:image/webp', text)) == 48, "smaller, and every one there"
+
+
+def test_many_lines_are_explained_by_colour_and_dash(workbench: Workbench) -> None:
+    ids = []
+    for rate in (0.1, 0.2, 0.3):
+        with recorded("race", {"rate": rate}, headline=("Ours", "loss"), settings=workbench.settings) as run:
+            for series in ("Ours", "Adam", "SGD"):
+                for step in range(3):
+                    run.scalar("loss", rate + step, step, series)
+        ids.append(run.id)
+    figure = figures_of(report.html(workbench, ids))["loss"]
+    named = [trace["name"] for trace in figure["data"] if trace["showlegend"]]
+    assert named == ["rate 0.1; seed 0", "rate 0.2; seed 0", "rate 0.3; seed 0", "Ours", "Adam", "SGD"]
+    lines = [trace for trace in figure["data"] if not trace["showlegend"]]
+    assert len(lines) == 9
+    for key in figure["data"][-3:]:
+        assert {line["line"]["dash"] for line in lines if line["name"].startswith(key["name"])} == {
+            key["line"]["dash"]
+        }
 
 
 def outside(workbench: Workbench, rate: float) -> str:
@@ -157,5 +212,23 @@ def test_a_sweep_is_one_report_of_its_axes_and_cells(workbench: Workbench) -> No
     drawn = figures_of(text)
     assert {"map:0", "lines:0"} <= set(drawn)
     assert set(drawn) == set(re.findall(r'data-figure="([^"]*)"', text))
+    page = text.partition("<main")[2]
+    assert "✓ holds in" in page.partition("What the paper claims")[2].partition("</table>")[0]
+    settings = page.partition("<h2>In every cell</h2>")[2].partition("</table>")[0]
+    assert ">label<" in settings, "what was never set is told too"
+    assert ">steps<" not in settings, "it is an axis"
+    assert "<td>cpu</td>" in page.partition("Where it ran")[2]
+    assert "Where it ran" not in report.html(workbench, [made.run.id], for_strangers=True)
     with pytest.raises(UsageError, match="report of its own"):
         report.html(workbench, [made.run.id, made.run_ids[0]])
+
+
+def test_a_sweep_of_an_engine_that_is_not_here_has_a_report(workbench: Workbench) -> None:
+    made = sweeps.create(workbench, Plan("fixture", (SweepAxis("steps", (2, 4)),), (0,), "smoke"))
+    for run_id in made.run_ids:
+        workbench.run_inline(run_id)
+    workbench.catalog = Catalog.of([])
+    text = report.html(workbench, [made.run.id])
+    assert "<h1>fixture: sweep over steps" in text
+    assert "2 finished" in text
+    assert "Run it again" not in text

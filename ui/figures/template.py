@@ -134,7 +134,7 @@ def span(parts: Iterable[Floats], axis: Axis, pad: float = 0.06) -> tuple[float,
     low, high = (min(max(end, 1e-250 if axis.log else -1e250), 1e250) for end in (low, high))
     if axis.log:
         low, high = math.log10(low), math.log10(high)
-    if high <= low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # numbers that no tick could tell apart
         room = 0.5 if axis.log else (abs(low) * 0.1 or 0.5)
         low, high = low - room, high + room
     extra = (high - low) * pad

@@ -138,9 +138,9 @@ def head(
     )
 
 
-def grid(found: Sweep, engine: Engine | None, summaries: Sequence[Summary]) -> str:
+def grid(found: Sweep, engine: Engine | None, summaries: Sequence[Summary], heading: str = "Cells") -> str:
     """The cells as a table: the last axis across, the one before it down, a table for each value of the first of
-    three. With one axis its values stand across."""
+    three, which is its heading. With one axis its values stand across."""
     axes = scales(found, engine)
     seeds = len(found.plan.seeds)
     cells = [found.cells[place * seeds : (place + 1) * seeds] for place in range(len(summaries))]
@@ -149,10 +149,10 @@ def grid(found: Sweep, engine: Engine | None, summaries: Sequence[Summary]) -> s
     width = len(across.values)
     rows = [made[place : place + width] for place in range(0, len(made), width)]
     if len(axes) == 1:
-        return _table("Cells", None, across, [("", rows[0])])
+        return _table(heading, None, across, [("", rows[0])])
     down = axes[-2]
     if len(axes) == 2:
-        return _table("Cells", down, across, list(zip(down.words, rows, strict=True)))
+        return _table(heading, down, across, list(zip(down.words, rows, strict=True)))
     height = len(down.values)
     return "".join(
         _table(
@@ -173,7 +173,8 @@ def _table(heading: str, down: Scale | None, across: Scale, rows: Sequence[tuple
         for word, row in rows
     )
     return (
-        f'<section class="wb-block"><h3>{escape(heading)}</h3><div class="wb-scroll" tabindex="0" role="region" aria-label="{escape(heading)}">'
+        f'<section class="wb-block">{f"<h3>{escape(heading)}</h3>" if heading else ""}'
+        f'<div class="wb-scroll" tabindex="0" role="region" aria-label="{escape(heading or "Cells")}">'
         f'<table class="wb-table wb-sweep-cells"><thead><tr><td class="wb-muted">{corner}</td>{columns}</tr></thead><tbody>{body}</tbody></table></div></section>'
     )
 

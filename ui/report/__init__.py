@@ -26,7 +26,7 @@ def html(workbench: Workbench, ids: Sequence[str], *, for_strangers: bool = Fals
     with storage_seam():
         is_sweep = [workbench.run(run_id).engine == SWEEP for run_id in wanted]
         if is_sweep == [True]:
-            return file.assemble(swept.page(workbench, wanted[0]))
+            return file.assemble(swept.page(workbench, wanted[0], for_strangers=for_strangers))
         if any(is_sweep):
             raise UsageError("A sweep has a report of its own: export it alone, or into a folder.")
         if len(wanted) == 1:

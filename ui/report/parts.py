@@ -1,14 +1,14 @@
-"""Parts that the report of a run and that of a comparison share: the paper's head, and how to run it again."""
+"""Parts that the reports of a run, of a comparison and of a sweep share: the paper's head, the settings, the machine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from engines.contract import Engine
 from ui import home
-from ui.live_words import number
+from ui.live_words import number, size, title
 from ui.report.prose import prose
 
 FOOT = (
@@ -42,6 +42,67 @@ def about(engine: Engine) -> str:
     return (
         f'<h2>About this paper</h2><section class="wb-block wb-prose">{prose(home.about(engine))}</section>'
     )
+
+
+def settings(
+    engine: Engine,
+    params: Mapping[str, Any],
+    changed: Collection[str],
+    preset: str,
+    heading: str = "Settings",
+) -> str:
+    """Parameters with their titles and units; in bold those that `changed` names."""
+    rows = []
+    for name, value in params.items():
+        info = engine.params.model_fields.get(name)
+        extra = info.json_schema_extra if info is not None else None
+        unit = str(extra.get("unit") or "") if isinstance(extra, dict) else ""
+        words = shown(value)
+        mark = ' class="wb-changed"' if name in changed else ""
+        rows.append(
+            f'<tr><th scope="row">{escape((info.title if info is not None else None) or title(name))}</th>'
+            f'<td class="wb-mono wb-muted">{escape(name)}</td><td{mark}>{escape(f"{words} {unit}".strip() if words else "")}</td></tr>'
+        )
+    if not rows:
+        return ""
+    note = (
+        f'<p class="wb-help">In bold: what differs from the preset {escape(preset)}.</p>' if changed else ""
+    )
+    return (
+        f'<h2>{escape(heading)}</h2><section class="wb-block">{note}<div class="wb-scroll"><table class="wb-table"><tbody>'
+        f"{''.join(rows)}</tbody></table></div></section>"
+    )
+
+
+def machines(columns: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
+    """Where it ran: a row a fact, a column for each (heading, environment); a single one needs no heading."""
+    flat = [dict(_facts(environment)) for _, environment in columns]
+    names = dict.fromkeys(name for facts in flat for name in facts)
+    if not names:
+        return ""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(name)}</th>{"".join(f"<td>{escape(facts.get(name, chr(0x2013)))}</td>" for facts in flat)}</tr>'
+        for name in names
+    )
+    heads = "".join(f'<th scope="col">{escape(heading)}</th>' for heading, _ in columns)
+    top = f"<thead><tr><td></td>{heads}</tr></thead>" if len(columns) > 1 else ""
+    return (
+        f'<h2>Where it ran</h2><section class="wb-block"><div class="wb-scroll"><table class="wb-table">{top}<tbody>'
+        f"{rows}</tbody></table></div></section>"
+    )
+
+
+def _facts(found: Mapping[str, Any], lead: str = "") -> list[tuple[str, str]]:
+    """Nested facts as lines, in words."""
+    lines: list[tuple[str, str]] = []
+    for name, value in found.items():
+        if isinstance(value, Mapping):
+            lines += _facts(value, f"{lead}{name}: ")
+        elif name.endswith("_bytes") and isinstance(value, int):
+            lines.append((title(f"{lead}{name.removesuffix('_bytes')}".replace("_", " ")), size(value)))
+        elif value not in (None, "", []):
+            lines.append((title(f"{lead}{name}".replace("_", " ")), shown(value)))
+    return lines
 
 
 def code(text: str) -> str:

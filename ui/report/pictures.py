@@ -18,11 +18,15 @@ MOST_FRAMES = 10
 MOST_BYTES = 1_500_000
 LARGE = 48 << 10
 """A PNG of more bytes than that travels as WebP: a report of photographs would be larger than a mail may be."""
+SMALL = 12 << 10
+"""The same where pictures are scaled down, since there are many of them."""
 QUALITY = 85
 MOST_WEBP = 16383
 """Pixels a side that WebP can have."""
 PACKED = "Large pictures are compressed in this file; the record holds them as they were made."
-_ARTIFACT = re.compile(r'src="wb/artifact/([0-9a-f]{64})"')
+SIDES = (0, 512, 256, 128)
+"""How far pictures are scaled down for room's sake, in pixels a side; 0 as they are."""
+_IMAGE = re.compile(r'<img\b[^>]*\bsrc="wb/artifact/([0-9a-f]{64})"[^>]*>')
 _INSIDE = re.compile(r'<a\b[^>]*\bhref="(?:\?|wb/)[^"]*"[^>]*>(.*?)</a>', re.DOTALL)
 
 Read = Callable[[str], bytes]
@@ -34,23 +38,60 @@ def data_uri(data: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def light(data: bytes) -> bytes:
-    """The same PNG, or where it is large a smaller WebP."""
-    if len(data) <= LARGE:
+def light(data: bytes, side: int = 0) -> bytes:
+    """The same PNG, or where it is large a smaller WebP; with `side` scaled down to at most that many pixels a side."""
+    if len(data) <= (SMALL if side else LARGE):
         return data
     from PIL import Image
 
     made = io.BytesIO()
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as opened:
+        picture: Image.Image = opened
+        if side and max(picture.size) > side:
+            picture = picture.convert("RGB")
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
         if max(picture.size) > MOST_WEBP:
             return data
         picture.save(made, "WEBP", quality=QUALITY, method=4)
     return made.getvalue() if made.tell() < len(data) else data
 
 
-def alone(markup: str, read: Read) -> str:
-    """The page's own markup without the page: pictures become data, links into the workbench plain text."""
-    return _ARTIFACT.sub(lambda found: f'src="{data_uri(light(read(found[1])))}"', _INSIDE.sub(r"\1", markup))
+def alone(markup: str, read: Read, sides: Sequence[int] = SIDES) -> str:
+    """The page's own markup without the page: links into the workbench become plain text and pictures data, all within
+    `MOST_BYTES`: scaled down to the first of `sides` that fits (0: as they are), the last ones left out where none does."""
+    text = _INSIDE.sub(r"\1", markup)
+    wanted = list(dict.fromkeys(_IMAGE.findall(text)))
+    packed: dict[str, bytes] = {}
+    for side in sides:
+        packed = _packed(wanted, read, side)
+        if len(packed) == len(wanted):
+            break
+    left = 0
+
+    def put(image: re.Match[str]) -> str:
+        nonlocal left
+        if image[1] not in packed:
+            left += 1
+            return ""
+        return image[0].replace(f"wb/artifact/{image[1]}", data_uri(packed[image[1]]))
+
+    made = _IMAGE.sub(put, text)
+    is_packed = any(not data.startswith(PNG) for data in packed.values())
+    note = f'<p class="wb-help">{PACKED}</p>' if is_packed else ""
+    return made + note + (f'<p class="wb-help">{left} more pictures are in the record.</p>' if left else "")
+
+
+def _packed(hashes: Sequence[str], read: Read, side: int) -> dict[str, bytes]:
+    """These pictures by hash, as long as there is room for them."""
+    packed: dict[str, bytes] = {}
+    room = MOST_BYTES
+    for content_hash in hashes:
+        data = light(read(content_hash), side)
+        room -= len(data)
+        if room < 0:
+            break
+        packed[content_hash] = data
+    return packed
 
 
 def pictures(found: Sequence[PictureInfo], layout: PictureLayout, read: Read) -> str:

@@ -2,53 +2,65 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
 from engines.contract import Engine
+from storage import ClaimRow
 from ui.figures import Figure
 from ui.library import sweep as pages
-from ui.live_words import duration, title
+from ui.live_words import duration, number
 from ui.report.file import Page
-from ui.report.parts import FOOT, about, code, head, shown
-from ui.report.pictures import MOST_BYTES, Read, alone
+from ui.report.parts import FOOT, about, code, head, machines, settings
+from ui.report.pictures import alone
 from workbench import sweep_results, sweeps
+from workbench.outside import stand_in
 from workbench.runs import Workbench
 from workbench.sweeps import Sweep
 
 MOST_CONTENDERS = 6
-_IMAGE = re.compile(r'<img src="wb/artifact/([0-9a-f]{64})"[^>]*>')
+MOST_MACHINES = 6
+GRID_SIDES = (256, 128)
+"""Pixels a side of a picture in the grid, where it is drawn 112 wide: sharp on a fine screen, then for room's sake."""
 
 
-def page(workbench: Workbench, sweep_id: str) -> Page:
-    """What the file says of that sweep; nothing of it tells where its cells ran. Raises UnknownRun."""
+def page(workbench: Workbench, sweep_id: str, *, for_strangers: bool) -> Page:
+    """What the file says of that sweep. Raises UnknownRun."""
     found = sweeps.read(workbench, sweep_id)
-    engine = workbench.catalog.engine(found.plan.engine)
-    drawn = _drawn(workbench, found, engine)
+    known = workbench.catalog.engines.get(found.plan.engine)
+    engine = known or stand_in(found.plan.engine, (found.run.headline_series, found.run.headline_name))
+    drawn = figures_of(workbench, found, engine)
     frames = "".join(f'<div class="wb-frame pf" data-figure="{escape(key)}"></div>' for key in drawn)
     summaries = sweep_results.summarize(found, sweep_results.values_of(workbench, found))
     over = " and ".join(scale.title.lower() for scale in pages.scales(found, engine))
     what = f"sweep over {over}"
+    grid = alone(pages.grid(found, engine, summaries, heading=""), workbench.store.artifacts.read, GRID_SIDES)
+    command = code(sweeps.command_line(workbench.catalog, found.plan))
     body = [
         head(engine, what, _facts(found)),
+        f'<p class="wb-report-note">{escape(found.run.note)}</p>'
+        if found.run.note and not for_strangers
+        else "",
         f'<h2>Over the axes</h2><div class="wb-figures">{frames}</div>',
         "<h2>Cells</h2>"
         f'<p class="wb-help">In each cell: the newest picture of its first seed where there is one, the mean of '
         f"{escape(_words(found.run.headline_name, found.run.headline_series))} over the seeds that finished, "
         "and what became of each seed.</p>",
-        _grid(pages.grid(found, engine, summaries), workbench.store.artifacts.read),
-        _fixed(found.plan.values, engine),
-        f'<h2>Run it again</h2><section class="wb-block">{code(sweeps.command_line(workbench.catalog, found.plan))}</section>',
-        about(engine),
+        grid,
+        _claims(workbench, found, engine),
+        settings(engine, _fixed(found), found.plan.values, found.plan.preset, "In every cell"),
+        f'<h2>Run it again</h2><section class="wb-block">{command}</section>' if known else "",
+        "" if for_strangers else machines(_environments(found)),
+        about(engine) if known else "",
         FOOT,
     ]
     return Page(f"{engine.paper.short}: {what}", "\n".join(part for part in body if part), drawn)
 
 
-def _drawn(workbench: Workbench, found: Sweep, engine: Engine) -> dict[str, Figure]:
+def figures_of(workbench: Workbench, found: Sweep, engine: Engine) -> dict[str, Figure]:
     """The headline's figures, then those of the other contenders that recorded a curve of its name."""
     headline = (found.run.headline_series, found.run.headline_name)
     rivals = [
@@ -77,37 +89,74 @@ def _words(name: str, series: str) -> str:
     return f"{name.replace('_', ' ')} of {series}"
 
 
-def _grid(markup: str, read: Read) -> str:
-    """The grid without the page; pictures as long as there is room for them."""
-    room, left = MOST_BYTES, 0
-    fitting: dict[str, bool] = {}
-
-    def kept(image: re.Match[str]) -> str:
-        nonlocal room, left
-        content_hash = image[1]
-        if content_hash not in fitting:
-            size = len(read(content_hash))
-            fitting[content_hash] = size <= room
-            room -= size if size <= room else 0
-        left += not fitting[content_hash]
-        return image[0] if fitting[content_hash] else ""
-
-    thinned = _IMAGE.sub(kept, markup)
-    more = f'<p class="wb-help">{left} more pictures are in the record.</p>' if left else ""
-    return alone(thinned, read) + more
+def _fixed(found: Sweep) -> dict[str, Any]:
+    """The parameters that every cell has, as they were recorded; of a sweep without cells what its plan says."""
+    axes = {axis.name for axis in found.plan.axes}
+    cells = [cell.row.run.params for cell in found.cells if cell.row]
+    if not cells:
+        return dict(found.plan.values)
+    return {
+        name: value
+        for name, value in cells[0].items()
+        if name not in axes and all(params.get(name) == value for params in cells)
+    }
 
 
-def _fixed(values: Mapping[str, Any], engine: Engine) -> str:
-    """What every cell was given over its preset."""
-    if not values:
+def _claims(workbench: Workbench, found: Sweep, engine: Engine) -> str:
+    """What became of each claim over all cells that finished."""
+    rows: dict[str, list[ClaimRow]] = {}
+    finished = [cell.row.run.id for cell in found.cells if cell.row and cell.status == "finished"]
+    for run_id in finished:
+        for claim in workbench.record(run_id).claims():
+            rows.setdefault(claim.key, []).append(claim)
+    lines = "".join(
+        f"<tr><td>{escape(checked[0].statement)}</td>"
+        f"<td>{escape(checked[0].paper or 'not published or not confirmed')}</td>"
+        f'<td class="num">{_range(checked)}</td>{_tally(checked, len(finished))}</tr>'
+        for key in dict.fromkeys([*(claim.key for claim in engine.claims), *rows])
+        if (checked := rows.get(key))
+    )
+    if not lines:
         return ""
-    fields = engine.params.model_fields
-    rows = "".join(
-        f'<tr><th scope="row">{escape((fields[name].title if name in fields else None) or title(name))}</th>'
-        f"<td>{escape(shown(value))}</td></tr>"
-        for name, value in values.items()
-    )
     return (
-        '<h2>In every cell</h2><section class="wb-block"><div class="wb-scroll"><table class="wb-table"><tbody>'
-        f"{rows}</tbody></table></div></section>"
+        f'<h2>What the paper claims</h2><section class="wb-block"><p class="wb-help">Each claim was checked in every cell that finished ({len(finished)}).</p>'
+        '<div class="wb-scroll"><table class="wb-table wb-claims"><thead><tr><th scope="col">Claim</th><th scope="col">Published</th>'
+        '<th class="num" scope="col">Here, lowest to highest</th><th scope="col">Verdicts</th></tr></thead>'
+        f"<tbody>{lines}</tbody></table></div></section>"
     )
+
+
+def _range(checked: Sequence[ClaimRow]) -> str:
+    values = [row.measured for row in checked if row.measured is not None]
+    if not values:
+        return "–"
+    unit = f" <i>{escape(checked[0].unit)}</i>" if checked[0].unit else ""
+    low, high = number(min(values)), number(max(values))
+    return (low if low == high else f"{low} to {high}") + unit
+
+
+def _tally(checked: Sequence[ClaimRow], finished: int) -> str:
+    kinds = (
+        ("yes", "✓ holds in", True),
+        ("no", "✕ does not hold in", False),
+        ("open", "– not decided in", None),
+    )
+    counts = [(kind, words, sum(row.holds is holds for row in checked)) for kind, words, holds in kinds]
+    counts.append(("open", "– not checked in", finished - len(checked)))
+    said = "<br>".join(
+        f'<span class="wb-verdict" data-holds="{kind}">{words} {count}</span>'
+        for kind, words, count in counts
+        if count
+    )
+    return f"<td>{said}</td>"
+
+
+def _environments(found: Sweep) -> list[tuple[str, Mapping[str, Any]]]:
+    """The machines that the cells ran on, each with how many it had, the busiest first."""
+    ran: dict[str, tuple[Mapping[str, Any], int]] = {}
+    for cell in found.cells:
+        if cell.row and (environment := cell.row.run.environment):
+            known = json.dumps(environment, sort_keys=True, default=str)
+            ran[known] = (environment, ran.get(known, (environment, 0))[1] + 1)
+    busiest = sorted(ran.values(), key=lambda one: -one[1])[:MOST_MACHINES]
+    return [(f"{count} cell{'s' if count != 1 else ''}", environment) for environment, count in busiest]
