@@ -9,7 +9,7 @@ from typing import Literal
 
 Accounting = Literal["strict", "official"]
 """How calls are counted up to a 0-indexed prune step s: s + 1 (strict, true), or s (the official code, which so omits one
-call of every seed)."""
+call of every seed that is pruned; best-of-N pays its T calls there too)."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +66,14 @@ class Prices:
         return self.total * self.call + self.verify
 
     def segments(self, schedule: Schedule) -> tuple[int, ...]:
-        """Calls of each segment between cuts, the last one up to the picture."""
-        before = -1 if self.accounting == "strict" else 0
+        """Calls of each segment between cuts, the last one up to the picture; T without cuts, by both accountings."""
+        before = 0 if self.accounting == "official" and schedule.steps else -1
         marks = (before, *schedule.steps, self.total - 1)
         return tuple(b - a for a, b in pairwise(marks))
 
     def pruned(self, schedule: Schedule) -> float:
         """c = sum_k A_{k-1} ((s_k - s_{k-1}) x + y) + A_K ((T - 1 - s_K) x + y) of one seed at the start, where A_k is
-        the share that is left after k cuts and s_0 = -1 (strict) or 0 (official). Without cuts T x + y, strictly."""
+        the share that is left after k cuts and s_0 = -1 (strict) or 0 (official). Without cuts it is best-of-N's T x + y."""
         cost, share = 0.0, 1.0
         for calls, keep in zip(self.segments(schedule), (*schedule.keep, 1.0), strict=True):
             cost += share * (calls * self.call + self.verify)

@@ -31,7 +31,14 @@ def test_seeds_that_a_budget_buys():
 def test_official_accounting_omits_one_call_of_every_seed():
     assert STRICT.pruned(PAPER_SINGLE) - OFFICIAL.pruned(PAPER_SINGLE) == pytest.approx(9.9)
     assert STRICT.pruned(Schedule()) == pytest.approx(STRICT.best_of_n())
-    assert OFFICIAL.pruned(Schedule()) == pytest.approx(19 * 9.9 + 1.2)
+
+
+def test_best_of_n_pays_every_call_by_both_accountings():
+    """The official notebook's c = 20 x + y: 10 seeds for 2,000 TFLOPs, 20 for 4,000."""
+    assert OFFICIAL.pruned(Schedule()) == OFFICIAL.best_of_n() == pytest.approx(199.2)
+    assert OFFICIAL.segments(Schedule()) == (20,)
+    assert [OFFICIAL.seeds(Schedule(), budget) for budget in (2000, 4000)] == [10, 20]
+    assert Prices(1.0, 0.12, 20, "official").seeds(Schedule(), 200) == 9
 
 
 def test_strict_segments_are_the_calls_really_made():
