@@ -54,6 +54,15 @@ class Phrases:
     words: Mapping[str, tuple[str, ...]]
 
 
+@dataclass(frozen=True)
+class Use:
+    """What a result file is good for that has an upload field's name: beside the field the link on the page sets `values`,
+    and in the file's own engine it says `words`."""
+
+    words: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
 def knob(
     default: Any,
     *,
@@ -76,8 +85,10 @@ def knob(
     labels: Mapping[str, str] | None = None,
     suggestions: tuple[str, ...] = (),
     phrases: Phrases | None = None,
+    placeholder: str = "",
     demo_max: float | None = None,
     accept: tuple[str, ...] = (),
+    use: Use | None = None,
     own_machine_only: bool = False,
     demo_allowed: tuple[str, ...] = (),
 ) -> Any:
@@ -86,9 +97,9 @@ def knob(
     `title` is its label, `help` one line with the range in words, `unit` what it is counted in. Every number
     needs bounds on both sides. `advanced` fields go into the accordion under the heading `group`. `labels`
     gives the words shown for the values of a `Literal`; `suggestions` the values offered beside free text, `phrases` what
-    valid text is made of;
+    valid text is made of, `placeholder` what an empty box says;
     `log` a logarithmic slider; `demo_max` the ceiling on a hosted demo; `accept` the endings of an
-    `Upload`; `own_machine_only` a field that can name code, a folder or a model of the hub: on a hosted demo it keeps
+    `Upload`, `use` what a run's own file of the field's name leads to; `own_machine_only` a field that can name code, a folder or a model of the hub: on a hosted demo it keeps
     its default or takes one of `demo_allowed` (whoever runs the demo can allow more).
     """
     extra: dict[str, Any] = {
@@ -100,11 +111,14 @@ def knob(
         "log": log,
         "labels": dict(labels or {}),
         "suggestions": list(suggestions),
+        "placeholder": placeholder,
         "demo_max": demo_max,
         "accept": list(accept),
         "own_machine_only": own_machine_only,
         "demo_allowed": list(demo_allowed),
     }
+    if use is not None:
+        extra["use"] = {"words": use.words, "values": dict(use.values)}
     if phrases is not None:
         extra["phrases"] = {
             "templates": list(phrases.templates),

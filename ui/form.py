@@ -219,7 +219,8 @@ def _control(field: Field, at: str, described: str) -> str:
         listed = f' list="{at}-list"' if words else ""
         tail = f'<datalist id="{at}-list">{words}</datalist>' if words else ""
         tail += _phrases(field)
-        return f'<input id="{at}" name="{name}" type="text" class="wb-input" value="{value}"{listed} {described}>{tail}'
+        hint = f' placeholder="{escape(field.placeholder)}"' if field.placeholder else ""
+        return f'<input id="{at}" name="{name}" type="text" class="wb-input" value="{value}"{hint}{listed} {described}>{tail}'
     mode = "numeric" if field.whole else "decimal"
     box = f'<input id="{at}" name="{name}" type="text" inputmode="{mode}" class="wb-number" value="{value}" {described}>'
     if field.kind == "number":

@@ -47,6 +47,7 @@ class Field:
     suggestions: tuple[str, ...] = ()
     phrases: Mapping[str, Any] | None = None
     """Templates and words, as `engines.contract.Phrases` has them."""
+    placeholder: str = ""
     accept: tuple[str, ...] = ()
     demo_max: float | None = None
 
@@ -134,6 +135,7 @@ def _field(name: str, info: FieldInfo, is_upload: bool) -> Field:
         options=options,
         suggestions=tuple(str(word) for word in extra.get("suggestions") or ()),  # type: ignore[union-attr]
         phrases=extra.get("phrases"),  # type: ignore[arg-type]
+        placeholder=str(extra.get("placeholder") or ""),
         accept=tuple(str(ending) for ending in extra.get("accept") or ()),  # type: ignore[union-attr]
         demo_max=extra.get("demo_max"),  # type: ignore[arg-type]
     )

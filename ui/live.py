@@ -14,6 +14,7 @@ from storage import Changes, FileInfo, Record, Run, RunQuery, Status, StorageErr
 from ui import address, inquiry, live_parts, live_pictures, live_stage, live_status
 from ui.views import FigureSpec, View
 from workbench.access import NOBODY
+from workbench.errors import InvalidParams
 from workbench.recorder import TRACEBACK
 from workbench.runs import Workbench
 
@@ -106,30 +107,45 @@ def file_uses(
     workbench: Workbench, engine: Engine, run: Run, files: Sequence[FileInfo]
 ) -> dict[str, list[tuple[str, str]]]:
     """Forms that a result file can fill: those of the family's engines with an upload field of the file's name that
-    takes its kind. The same engine goes on with the run's settings; another takes those that it has too."""
+    takes it. The same engine goes on with the run's settings; another takes those that it has too. Both get what the field
+    says its use needs (`knob(use=...)`). What the engine would refuse is not offered."""
     found: dict[str, list[tuple[str, str]]] = {}
     for file in files:
         for other in workbench.catalog.engines.values():
             if other.paper.family != engine.paper.family or file.name not in upload_fields(other.params):
                 continue
             extra = other.params.model_fields[file.name].json_schema_extra
-            accept = extra.get("accept") if isinstance(extra, dict) else None
-            if isinstance(accept, list) and accept and not file.filename.endswith(tuple(map(str, accept))):
-                continue
+            use: Any = extra.get("use") if isinstance(extra, dict) else None
+            words, needed = (use["words"], use["values"]) if use else ("", {})
             is_same = other.key == engine.key
             shared = {
                 name: value
                 for name, value in run.params.items()
-                if is_same or _is_shared(name, engine, other)
+                if name in other.params.model_fields and (is_same or _is_shared(name, engine, other))
             }
-            values = {
-                "params": {**shared, file.name: f"sha256:{file.hash}/{file.filename}"},
-                "seed": run.seed,
-            }
-            words = "Continue from it" if is_same else f"Send to {other.paper.short}"
-            way = (words, address.query(engine=other.key, values=address.pack(values)))
-            found.setdefault(file.name, []).append(way)
+            filled = {**shared, **needed, file.name: f"sha256:{file.hash}/{file.filename}"}
+            if not _is_taken(workbench, other, file, filled):
+                continue
+            words = (words or "Continue from it") if is_same else f"Send to {other.paper.short}"
+            values = address.pack({"params": filled, "seed": run.seed})
+            found.setdefault(file.name, []).append((words, address.query(engine=other.key, values=values)))
     return found
+
+
+def _is_taken(workbench: Workbench, engine: Engine, file: FileInfo, values: Mapping[str, Any]) -> bool:
+    """Whether the engine would take these settings with that file. Where artifacts are on another machine its bytes are
+    left there, and looked at when the run is created."""
+    extra = engine.params.model_fields[file.name].json_schema_extra
+    accept = extra.get("accept") if isinstance(extra, dict) else None
+    if isinstance(accept, list) and accept and not file.filename.endswith(tuple(map(str, accept))):
+        return False
+    look = workbench.check if workbench.store.artifacts.blobs.is_local else workbench.validate
+    try:
+        look(engine.key, values)
+    except InvalidParams as refusal:
+        logger.info("%s is not offered to %s: %s", file.filename, engine.key, refusal)
+        return False
+    return True
 
 
 def _is_shared(name: str, engine: Engine, other: Engine) -> bool:

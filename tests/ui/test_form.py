@@ -27,6 +27,7 @@ class Knobs(Params):
     loud: bool = knob(True, title="Loud", help="Whether.")
     model: str = knob("tiny", title="Model", help="Reference.", suggestions=("tiny", "gpt2"))
     prompts: tuple[str, ...] = knob(("one", "two"), title="Prompts", help="Lines.", widget="lines")
+    cuts: tuple[int, ...] = knob((), title="Cuts", help="Steps.", placeholder="<auto>")
     stop: int | None = knob(None, title="Stop", help="Or never.", ge=1, le=9, widget="number")
     photo: Upload = knob("", title="Photo", help="A file.", widget="file", accept=(".png",))
     inner: int = knob(3, title="Inner", help="Steps.", ge=1, le=9, advanced=True, group="Solver")
@@ -57,12 +58,19 @@ def test_each_parameter_gets_the_control_that_fits() -> None:
         "loud": "switch",
         "model": "text",
         "prompts": "lines",
+        "cuts": "text",
         "stop": "number",
         "photo": "file",
         "inner": "slider",
         "secret": "hidden",
     }
     assert list(grouped(fields_of(Knobs))) == ["Solver"]
+
+
+def test_an_empty_box_says_what_that_means(engine: Engine) -> None:
+    page = form.markup(engine)
+    assert 'name="cuts" type="text" class="wb-input" value="" placeholder="&lt;auto&gt;"' in page
+    assert 'name="model" type="text" class="wb-input" value="tiny" list=' in page
 
 
 def test_what_the_page_sends_is_read_without_repairing_it() -> None:

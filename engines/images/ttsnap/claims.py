@@ -1,4 +1,5 @@
-"""Deciding the claims of a search and of a replay. Every check computes and can fail."""
+"""Deciding the claims of a search and of a replay. Every check computes and can fail; where there are pairs of numbers over
+prompts, the family's one rule decides (`engines.images.verdicts`)."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.events import ClaimCheck
-from engines.images.ttsnap.contenders import BON, TTSNAP, TTSP, by_prompt
+from engines.images import verdicts
+from engines.images.ttsnap.contenders import BON, TTSNAP, TTSP
 
 Floats = NDArray[np.float64]
+PROMPTS = "prompts"
 _PAIRS = (("reward", TTSNAP, TTSP), ("best_of_n", TTSNAP, BON), ("plain_pruning", TTSP, BON))
 
 
@@ -28,21 +31,37 @@ def rewards(values: Mapping[str, Floats], budget: float, suffix: str = "") -> It
                 key + suffix, None, None, None, f"{one if one not in values else other} did not take part."
             )
             continue
-        gap, error = by_prompt(values, one, other)
-        words = f"{one} minus {other} at {budget:g} calls: {gap:+.4f}, standard error over {len(values[one])} prompts {error:.4f}."
-        yield ClaimCheck(key + suffix, float(values[one].mean()), float(values[other].mean()), gap > 0, words)
+        words = f"{one} minus {other} at {budget:g} calls."
+        yield verdicts.check(key + suffix, values[one], values[other], words, PROMPTS)
 
 
-def alignment(plain: Mapping[int, float], aware: Mapping[int, float], steps: Sequence[int]) -> ClaimCheck:
-    """Spearman at the prune steps: measured is the smallest lead's noise-aware value, beside the plain one there."""
+def alignment(plain: Mapping[int, Floats], aware: Mapping[int, Floats], steps: Sequence[int]) -> ClaimCheck:
+    """Spearman of each prompt [P] by step: at every prune step the noise-aware reward must lead. Measured is its mean where
+    the lead is smallest, beside the plain one there."""
     if not aware or not steps:
         return ClaimCheck("alignment", None, None, None, "No noise-aware reward, or no cut, took part.")
-    leads = {s: aware[s] - plain[s] for s in steps}
-    worst = min(leads, key=leads.__getitem__)
-    words = "; ".join(f"step {s}: {plain[s]:.3f} to {aware[s]:.3f}" for s in steps)
+    found: dict[int, ClaimCheck] = {}
+    for step in steps:
+        known = np.isfinite(plain[step]) & np.isfinite(aware[step])
+        if not known.any():
+            why = f"At step {step} the estimates of a prompt do not differ, so they cannot be ranked."
+            return ClaimCheck("alignment", None, None, None, why)
+        found[step] = verdicts.check("alignment", aware[step][known], plain[step][known], "", PROMPTS)
+    worst = min(found.values(), key=_lead)
+    held = [check.holds for check in found.values()]
+    holds = False if False in held else None if None in held else True
+    words = "; ".join(f"step {s}: {c.baseline:.3f} to {c.measured:.3f}" for s, c in found.items())
     return ClaimCheck(
-        "alignment", aware[worst], plain[worst], all(lead > 0 for lead in leads.values()), words + "."
+        "alignment",
+        worst.measured,
+        worst.baseline,
+        holds,
+        f"Plain to noise-aware, {words}. Smallest lead: {worst.detail}",
     )
+
+
+def _lead(check: ClaimCheck) -> float:
+    return (check.measured or 0.0) - (check.baseline or 0.0)
 
 
 def increase(omega: Mapping[str, float]) -> ClaimCheck:
@@ -56,11 +75,13 @@ def increase(omega: Mapping[str, float]) -> ClaimCheck:
 
 
 def judged(right: Mapping[str, Floats]) -> ClaimCheck:
-    """Share of right pictures of the winners, by prompt."""
+    """Share of right pictures of the winners, by prompt. "At least as often" fails where best-of-N is above by the rule, and
+    is open where its lead is too small to tell."""
     if TTSNAP not in right or np.isnan(right[TTSNAP]).any():
         return ClaimCheck(
             "judged", None, None, None, "Only pictures of the embedded world have an exact checker."
         )
-    gap, error = by_prompt(right, TTSNAP, BON)
-    words = f"Difference {gap:+.3f}, standard error over prompts {error:.3f}."
-    return ClaimCheck("judged", float(right[TTSNAP].mean()), float(right[BON].mean()), gap >= 0, words)
+    rival = verdicts.compare(right[BON], right[TTSNAP], PROMPTS)
+    holds = None if rival.holds is None else not rival.holds
+    words = f"{rival.words} Here: best-of-N minus TTSnap."
+    return ClaimCheck("judged", float(right[TTSNAP].mean()), float(right[BON].mean()), holds, words)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from engines.devices import numpy_generator
 from engines.images.ttsnap.method.ranking import Combine
@@ -14,30 +14,51 @@ from engines.images.ttsnap.method.replay import ORACLE, RANDOM, Curve, Lab, Outc
 from engines.images.ttsnap.method.schedule import Prices, Schedule
 from engines.images.ttsnap.opening import AWARE, PLAIN
 
-TTSNAP, TTSP, BON, FEWER, BLIND, PROPHET = (
-    "TTSnap", "Plain pruning", "Best of N", "Fewer steps", "Random pruning", "Oracle pruning",
+TTSNAP, FIXED, TTSP, BON, FEWER, BLIND, PROPHET = (
+    "TTSnap", "TTSnap, fixed cuts", "Plain pruning", "Best of N", "Fewer steps", "Random pruning", "Oracle pruning",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
+class Adaptive:
+    """The adaptive cut: `residual(step)`, the standard deviation of the final reward given its prediction, and how many of
+    them a seed may lie behind."""
+
+    residual: Callable[[int], float]
+    z: float
+
+
+@dataclass(frozen=True)
 class Contender:
-    """A strategy: its name, the lab it is replayed on (fewer steps has one of its own), whose scores prune, the cuts, and
-    the prices of its sampler."""
+    """A strategy: its name, the lab it is replayed on (fewer steps has one of its own), whose scores prune, the cuts, the
+    prices of its sampler, and whether the cut is adaptive."""
 
     name: str
     lab: Lab
     scorer: str
     schedule: Schedule
     prices: Prices
+    adaptive: Adaptive | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For `replay` and `curve`."""
+        return {"residual": self.adaptive.residual, "z": self.adaptive.z} if self.adaptive else {}
 
 
 def contenders(
-    lab: Lab, schedule: Schedule, prices: Prices, fewer: tuple[Lab, Prices] | None
+    lab: Lab,
+    schedule: Schedule,
+    prices: Prices,
+    fewer: tuple[Lab, Prices] | None,
+    adaptive: Adaptive | None = None,
 ) -> list[Contender]:
-    """All of them, the method first; without a noise-aware reward or without cuts those that need them are absent."""
+    """All of them, the method first; without a noise-aware reward or without cuts those that need them are absent. With
+    an adaptive cut the method has it, and stands beside itself with the schedule's cuts alone."""
     found = []
     if AWARE in lab.scores:
-        found.append(Contender(TTSNAP, lab, AWARE, schedule, prices))
+        own = Contender(TTSNAP, lab, AWARE, schedule, prices)
+        found += [own] if adaptive is None else [replace(own, adaptive=adaptive), replace(own, name=FIXED)]
     if schedule.steps:
         found.append(Contender(TTSP, lab, PLAIN, schedule, prices))
     found.append(Contender(BON, lab, PLAIN, Schedule(), prices))
@@ -56,7 +77,7 @@ def outcomes(
     return {
         c.name: replay(
             c.lab, c.scorer, c.schedule, c.prices.seeds(c.schedule, budget), draws=draws,
-            rng=numpy_generator(seed, "draws", f"{budget:g}"), combine=combine,
+            rng=numpy_generator(seed, "draws", f"{budget:g}"), combine=combine, **c.options,
         )
         for c in some
     }  # fmt: skip
@@ -68,7 +89,8 @@ def curves(
     """Every contender over budgets."""
     return {
         c.name: curve(
-            c.lab, c.scorer, c.schedule, c.prices, budgets, draws=draws, rng=numpy_generator(seed, "curve"), combine=combine
+            c.lab, c.scorer, c.schedule, c.prices, budgets, draws=draws, rng=numpy_generator(seed, "curve"), combine=combine,
+            **c.options,
         )
         for c in some
     }  # fmt: skip
@@ -77,10 +99,3 @@ def curves(
 def budgets(budget: float, low: float = 0.25, high: float = 1.25, number: int = 9) -> tuple[float, ...]:
     """Equally spaced budgets around one: a quarter of it up to five quarters; half of it and it are among them."""
     return tuple(float(b) for b in np.linspace(low, high, number) * budget)
-
-
-def by_prompt(values: Mapping[str, NDArray[np.float64]], one: str, other: str) -> tuple[float, float]:
-    """Mean over prompts of the difference of two contenders' values [P], and its standard error (NaN for one prompt)."""
-    gap = values[one] - values[other]
-    error = float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else float("nan")
-    return float(gap.mean()), error

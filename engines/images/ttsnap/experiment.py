@@ -1,23 +1,29 @@
 """TTSnap live: a search watched, the noise-aware reward trained, and stored rewards replayed.
 
-Events. Series are contenders: "TTSnap" is the method (cuts by the noise-aware reward), "Plain pruning" the same cuts by the
-plain reward, "Best of N", "Fewer steps", "Random pruning", "Oracle pruning"; "TTSnap, adaptive" the adaptive cut.
+Events. Series are contenders: "TTSnap" is the method (cuts by the noise-aware reward; with the adaptive cut it has that, and
+"TTSnap, fixed cuts" stands beside it), "Plain pruning" the same cuts by the plain reward, "Best of N", "Fewer steps", "Random
+pruning", "Oracle pruning".
 
 Search. Scalars: `seeds in the race`, `calls spent`, `best prediction` by denoising step (of whoever runs live);
 `final reward` (step axis = budget; for the prompt itself), `final reward over budgets` and `spread over budgets` (step axis
-= budget; held-out prompts), `Spearman`, `Kendall`, `top quarter` by denoising step (series "Noise-aware", "Plain"),
-`right by the checker` (step = budget), `calls saved`, `time/seconds`.
-Arrays, kept by denoising step: `board` (seed, row, column, colour; uint8), `board scores` (seed x prediction, plain score,
-kept); at the end `predicted and final` (seed x prediction, plain score, final reward, kept), by step; `compute`
-(contender x stage; calls). Pictures: `The race/leader`, `In the race/seed k`, `Winners/<contender>`.
-Tables: `Contenders on this prompt`, `Contenders on held-out prompts`, `Stages`, `Relative increase`,
-`seconds: what a verification costs here`. Files: `table` (npz, for the replay lab). Texts: `what was saved`, `prompts`,
-`seeds brought`, `memory` (full-size models).
+= budget; held-out prompts), `seconds of the budget` (by the measured seconds of a call and of a verification), `TFLOPs` (of "A
+call", step 0), `Spearman`, `Kendall`, `top quarter` by denoising step (series "Noise-aware", "Plain"), `right by the checker`
+(step = budget), `calls saved`, `time/seconds`.
+Arrays, kept by denoising step: `board` (seed, row, column, colour; uint8) and `board scores` (seed x prediction, kept) at the
+cuts; between them `estimates` (as `board`, smaller) and `estimate scores` (seed x prediction) of those in the race; at the end
+`predicted and final` (seed x prediction, plain score, final reward, fate), by step; `finished` and `finished scores` (seed x
+final reward, winner); `compute` (what x stage; calls). Pictures: `The race/leader`, `In the race/seed k`,
+`Winners/<contender>`.
+Tables: `Contenders on this prompt`, `Contenders on held-out prompts`, `The same with a verification at 2.5 calls`, `Stages`,
+`Relative increase`, `Operations of one seed`, `seconds: what a verification costs here`. File: `table` (npz, for the replay
+lab). Texts: `cuts`, `what was saved`, `prompts`, `seeds brought`, `contenders` (where the cut seeds are not finished), `memory`
+(full-size models).
 Training. Scalars: `loss` (step axis = updates; series "level s" folded into "Noise-aware"), `loss of a level` (step = level),
 `Spearman` by denoising step; arrays `alignment while learning` (series x step, kept by updates). File: `weights`.
 Replay. Scalars as the budgets of Search; tables `Schedules found`, `Relative increase`; array `schedules` (tried x calls,
-reward on the choosing half).
-Alerts: pool is small, no noise-aware reward, step 0, official accounting, trained prompt. Claims: `claim_list.CLAIMS`.
+reward on the choosing half). Texts: `stored rewards`, `cuts`, `fewer steps` (where a file does not know them).
+Alerts: `pool is small`, `no noise-aware reward`, `early cut`, `official accounting`, `schedules left out`, `adaptive cut`.
+Claims: `claim_list.CLAIMS`.
 """
 
 from __future__ import annotations
@@ -29,7 +35,9 @@ from engines.contract import Context, Engine, Paper, Run
 from engines.devices import one_thread
 from engines.events import Event
 from engines.images.ttsnap.claim_list import CLAIMS
-from engines.images.ttsnap.params import PRESETS, REPRODUCE, TTSnapParams, check
+from engines.images.ttsnap.params import TTSnapParams
+from engines.images.ttsnap.presets import PRESETS, REPRODUCE
+from engines.images.ttsnap.rules import check_inputs
 
 PAPER = Paper(
     key="ttsnap",
@@ -77,6 +85,6 @@ ENGINE = Engine(
     headline_label="final reward",
     lower_is_better=False,
     about=Path(__file__).parent / "about.md",
-    check=check,
+    check=check_inputs,
     reproduce=REPRODUCE,
 )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from engines.events import Progress
 from engines.images.generators.base import Sampling
 from engines.images.ttsnap.method.replay import Lab
-from engines.images.ttsnap.method.search import advance_to, decode
+from engines.images.ttsnap.method.search import advance_to
 from engines.images.ttsnap.opening import AWARE, PLAIN, Models
 
 Floats = NDArray[np.float64]
@@ -36,6 +36,11 @@ class Ledger:
         self.right, self.soft = np.full(number, np.nan), np.full(number, np.nan)
         self.pictures: dict[int, NDArray[np.uint8]] = {}
 
+    @property
+    def finished(self) -> NDArray[np.int64]:
+        """Numbers of the seeds whose pictures are finished, ascending."""
+        return np.array(sorted(self.pictures), dtype=np.int64)
+
     def judge(self, pictures: torch.Tensor, seeds: NDArray[np.int64], step: int) -> Floats:
         """Score estimates of a step, write them down, and answer the scores [R, N] that a search goes by."""
         plain = self.models.plain(pictures, self.features)
@@ -49,6 +54,11 @@ class Ledger:
             if AWARE in self.scores:
                 self.scores[AWARE][:, seeds, at] = aware
         return aware
+
+    def look(self, pictures: torch.Tensor, step: int) -> Floats:
+        """What a search would say [R, N] of estimates of a step; nothing is written down."""
+        plain = self.models.plain(pictures, self.features)
+        return self.models.by_aware(pictures, self.features, step, plain)
 
     def _finish(self, pictures: torch.Tensor, seeds: NDArray[np.int64], plain: Floats) -> None:
         self.final[:, seeds] = plain
@@ -72,7 +82,8 @@ class Ledger:
             if done in self.levels or sampling.is_done:
                 assert sampling.clean is not None
                 yield tick()
-                self.judge(decode(self.models.generator, sampling.clean), seeds, done)
+                shown = self.models.shown(sampling.clean, finished=sampling.is_done)
+                self.judge(shown, seeds, done)
             yield tick()
 
     def lab(self) -> Lab:
@@ -81,18 +92,18 @@ class Ledger:
         return Lab(self.final[:, None], scores, self.levels, self.total, self.models.names, (self.prompt,))
 
 
-def small(pictures: torch.Tensor) -> NDArray[np.uint8]:
-    """Pictures [N, 3, H, W] in 0..1 as uint8 [N, h, w, 3], at most 64 wide."""
-    width = pictures.shape[-1]
-    if width > BOARD:
-        pictures = torch.nn.functional.interpolate(pictures, size=(BOARD, BOARD), mode="area")
+def small(pictures: torch.Tensor, most: int = BOARD) -> NDArray[np.uint8]:
+    """Pictures [N, 3, H, W] in 0..1 as uint8 [N, h, w, 3], at most so wide."""
+    if pictures.shape[-1] > most:
+        pictures = torch.nn.functional.interpolate(pictures, size=(most, most), mode="area")
     return np.ascontiguousarray((pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def joined(ledgers: Sequence[Ledger], number: int) -> Lab:
-    """Ledgers of several prompts, the first `number` seeds of each, as one lab."""
+    """Ledgers of several prompts, the first `number` seeds of each, as one lab; ledgers without levels give no scores."""
     first = ledgers[0]
-    scores = {k: np.stack([ledger.scores[k][:, :number] for ledger in ledgers], 1) for k in first.scores}
+    names = first.scores if first.levels else ()
+    scores = {k: np.stack([ledger.scores[k][:, :number] for ledger in ledgers], 1) for k in names}
     final = np.stack([ledger.final[:, :number] for ledger in ledgers], 1)
     return Lab(final, scores, first.levels, first.total, first.models.names, tuple(x.prompt for x in ledgers))
 

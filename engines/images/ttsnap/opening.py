@@ -15,9 +15,11 @@ from engines.contract import Context
 from engines.devices import torch_generator
 from engines.images import choices, noise_file
 from engines.images.generators.base import Generator
+from engines.images.memory import Economy
 from engines.images.rewards.base import Features, Reward
-from engines.images.ttsnap import weights_file
+from engines.images.ttsnap import brought_noise, weights_file
 from engines.images.ttsnap.method.noise_aware import NoiseAware
+from engines.images.ttsnap.method.search import decode
 from engines.images.ttsnap.params import PLAIN_ONLY, SHIPPED, UPLOADED, TTSnapParams
 
 Floats = NDArray[np.float64]
@@ -62,6 +64,25 @@ class Models:
             brought = self.given[:number]
             noise[: len(brought)] = brought
         return noise
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether estimates are decoded by a tiny decoder."""
+        return getattr(self.generator, "tiny", None) is not None
+
+    def shown(self, clean: torch.Tensor, *, finished: bool) -> torch.Tensor:
+        """Pictures [N, 3, H, W] of clean latents: estimates by the tiny decoder where there is one."""
+        return decode(self.generator, clean, tiny=self.is_tiny and not finished)
+
+    def reads(self, step: int) -> bool:
+        """Whether a noise-aware reward scores the estimates of a step."""
+        return any(step < pupil.levels for pupil in self.aware.values())
+
+    def residual(self, step: int) -> float:
+        """Standard deviation of the final reward given the prediction at a step, as training measured it (first reward);
+        without bound where it is not known, so that nobody is dropped for it."""
+        known = self.residuals.get(self.params.rewards[0], ())
+        return float(known[step]) if step < len(known) else float("inf")
 
     def conditioning(self, prompt: str, number: int) -> Any:
         """The prompt, encoded once, for a number of seeds."""
@@ -130,7 +151,8 @@ class Models:
 
 
 def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -> Models:
-    """Open what the parameters name. Raises Refusal with one sentence, for want of memory before anything is loaded."""
+    """Open what the parameters name. Raises Refusal with one sentence, for want of memory and for noise of another shape
+    before anything is loaded."""
     memory = choices.plan_memory(
         params.model,
         params.rewards,
@@ -139,8 +161,12 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
         batch=params.at_once or params.prices.seeds(params.schedule, params.budget),
         gradients=False,
         guidance=params.guidance,
-    )
-    generator = choices.open_generator(params.model, context.device)
+    )  # with the full decoder: it decodes the finished pictures whatever decodes the estimates
+    brought = context.inputs.get(brought_noise.FIELD) if params.experiment == "search" else None
+    if brought is not None and brought_noise.shape_of(params.model) is None:
+        brought_noise.check_hub(brought, params.model)
+    economy = Economy(tiny=params.tiny_decoder)
+    generator = choices.open_generator(params.model, context.device, economy=economy)
     rewards = choices.open_rewards(params.rewards, context.device)
     judges: dict[str, Reward] = {}
     if params.is_world:
@@ -148,8 +174,8 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
             [n for n in choices.EMBEDDED_REWARDS if n not in params.rewards], context.device
         )
     models = Models(params, generator, rewards, judges=judges, memory=memory)
-    if noise_file.FIELD in context.inputs:
-        tensors = noise_file.read_noise(context.inputs[noise_file.FIELD], generator.noise_shape)
+    if brought is not None:
+        tensors = noise_file.read_noise(brought, generator.noise_shape)
         models.given = tensors.get("best_noise", tensors["noise"])  # of a ReNO run, the noise that it found
     if aware:
         _add_pupils(models, context.inputs)

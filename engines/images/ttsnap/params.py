@@ -1,24 +1,21 @@
-"""Parameters, presets and cheap checks of the TTSnap experiments. Imports nothing heavy."""
+"""Parameters of the TTSnap experiments. `rules.py` says which go together. Imports nothing heavy."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import model_validator
 
-from engines.contract import Params, Preset, Refusal, Upload, knob
+from engines.contract import Params, Upload, Use, knob
 from engines.images import choices, noise_file
-from engines.images.ttsnap import lab_file, weights_file
+from engines.images.ttsnap import cuts, lab_file, rules, weights_file
 from engines.images.ttsnap.method.schedule import Prices, Schedule
 
-SHIPPED, PLAIN_ONLY, UPLOADED = "shipped", "none", "upload"
+SHIPPED, PLAIN_ONLY, UPLOADED = rules.SHIPPED, rules.PLAIN_ONLY, rules.UPLOADED
 SEARCH, PRICE, SAMPLER, LAB, TRAIN = (
     "Search", "What things cost", "Sampler and rewards", "Replay lab", "Training",
 )  # fmt: skip
 RewardName = Literal["r1", "r2", "hpsv2.1", "imagereward", "clip", "pickscore", "aesthetic"]
-MODELS = (choices.F, *choices.MANY_STEPS)
 
 
 class TTSnapParams(Params):
@@ -38,11 +35,12 @@ class TTSnapParams(Params):
         help="Denoising calls that every contender may spend, 20 to 4,000, verifications included at their price; a guided call counts as one.",
     )  # fmt: skip
     prune_steps: tuple[int, ...] = knob(
-        (0, 5, 7), title="Prune after step",
-        help="Denoising steps, from 0, rising, before the last; empty is best-of-N. Searched for embedded-f; the paper's: 2, 6, 11.",
+        (), title="Prune after step", placeholder="auto", suggestions=("0, 5, 7", "2, 6, 11", "4, 6, 11", "6, 11"),
+        help="Denoising steps, from 0, rising, before the last. Empty: 0, 5, 7, searched for embedded-f; else the paper's 2, 6, 11.",
     )  # fmt: skip
     keep: tuple[float, ...] = knob(
-        (0.6, 0.55, 0.4), title="Share kept", help="Of the seeds in the race, one share for each cut, above 0 and at most 1."
+        (), title="Share kept", placeholder="auto", suggestions=("0.6, 0.55, 0.4", "0.4, 0.4, 0.5", "0.4, 0.5, 0.6", "0.5, 0.5"),
+        help="Of the seeds in the race, one share for each cut, above 0 and at most 1. Empty: 0.6, 0.55, 0.4; else the paper's 0.4, 0.4, 0.5.",
     )  # fmt: skip
     rewards: tuple[RewardName, ...] = knob(
         ("r2",), title="Rewards", widget="choices", labels={name: choices.REWARD_TITLES[name] for name in get_args(RewardName)},
@@ -61,6 +59,7 @@ class TTSnapParams(Params):
     weights: Upload = knob(
         "", title="Noise-aware weights", advanced=True, group=SEARCH, widget="file", accept=weights_file.ACCEPT,
         help="A file that the training experiment wrote; refused where sampler, decoder or reward differ.",
+        use=Use("Search with it", {"experiment": "search", "noise_aware": UPLOADED}),
     )  # fmt: skip
     noise: Upload = knob(
         "", title="First seeds from noise", advanced=True, group=SEARCH, widget="file", accept=noise_file.ACCEPT,
@@ -78,8 +77,16 @@ class TTSnapParams(Params):
         2.0, title="Margin of the adaptive cut", unit="residual standard deviations", ge=0, le=5, step=0.1, advanced=True,
         group=SEARCH, help="How unlikely a comeback must be, 0 to 5.",
     )  # fmt: skip
+    finish: Literal["auto", "always", "never"] = knob(
+        "auto", title="Finish what was cut", advanced=True, group=SEARCH, labels={"auto": "Embedded only", "always": "Always", "never": "Never"},
+        help="Draw the cut seeds to their end too, outside the budget: only then can the other contenders be judged on your prompt.",
+    )  # fmt: skip
+    look_every: int = knob(
+        2, title="Look between cuts", unit="steps", ge=0, le=10, advanced=True, group=SEARCH,
+        help="Estimates of those in the race are decoded and scored for the board at every so many steps, outside the budget; 0: at cuts only.",
+    )  # fmt: skip
     pool: int = knob(
-        40, title="Seeds a prompt in the comparison", unit="seeds", ge=4, le=200, demo_max=48, advanced=True, group=SEARCH,
+        40, title="Seeds a prompt in the comparison", unit="seeds", ge=4, le=200, demo_max=64, advanced=True, group=SEARCH,
         help="Pool from which contenders draw, 4 to 200; the live search takes as many as its budget buys.",
     )  # fmt: skip
     draws: int = knob(
@@ -98,7 +105,7 @@ class TTSnapParams(Params):
     )  # fmt: skip
 
     model: str = knob(
-        choices.F, title="Model", own_machine_only=True, min_length=1, max_length=300, advanced=True, group=SAMPLER, suggestions=MODELS,
+        choices.F, title="Model", own_machine_only=True, min_length=1, max_length=300, advanced=True, group=SAMPLER, suggestions=rules.MODELS,
         help="embedded-f, a published many-step model by name, a folder in diffusers' format, or a hub id.",
     )  # fmt: skip
     steps: int = knob(
@@ -111,10 +118,16 @@ class TTSnapParams(Params):
         0, title="Seeds at once", ge=0, le=256, advanced=True, group=SAMPLER,
         help="Seeds in one call of the network, 0 to 256; 0 takes all.",
     )  # fmt: skip
+    tiny_decoder: str = knob(
+        "", title="Tiny decoder", own_machine_only=True, max_length=300, advanced=True, group=SAMPLER,
+        suggestions=("madebyollin/taesd", "madebyollin/taesdxl", "madebyollin/taef1"),
+        help="Hub id or folder of an AutoencoderTiny that decodes the estimates of a full-size model; finished pictures get the full decoder.",
+    )  # fmt: skip
 
     table: Upload = knob(
         "", title="Stored rewards", advanced=True, group=LAB, widget="file", accept=lab_file.ACCEPT,
-        help="npz or safetensors: final [prompt, seed] and scores [prompt, seed, step]; any run of Search gives one. Empty: a small pool is drawn.",
+        help="npz or safetensors: final [prompt, seed] and scores [prompt, seed, step]; a Search over two prompts or more writes one. Empty: a pool is drawn.",
+        use=Use("Replay it", {"experiment": "replay"}),
     )  # fmt: skip
     tries: int = knob(
         160, title="Schedules tried", ge=0, le=2000, advanced=True, group=LAB,
@@ -140,10 +153,10 @@ class TTSnapParams(Params):
         8, title="Held-out prompts", ge=2, le=48, demo_max=8, advanced=True, group=TRAIN,
         help="Prompts never trained on that alignment is measured on, 2 to 48 with sixteen seeds each.",
     )  # fmt: skip
-    order: Literal["clean-to-noisy", "reverse", "mixed"] = knob(
+    order: Literal["clean-to-noisy", "reverse", "mixed", "independent"] = knob(
         "clean-to-noisy", title="Order of levels", advanced=True, group=TRAIN,
-        help="The paper's curriculum goes from clean to noisy; the others are ablations.",
-        labels={"clean-to-noisy": "Clean to noisy", "reverse": "Noisy to clean", "mixed": "Shuffled"},
+        help="The paper's curriculum goes from clean to noisy; the others are ablations. Independent: each level from the plain reward.",
+        labels={"clean-to-noisy": "Clean to noisy", "reverse": "Noisy to clean", "mixed": "Shuffled", "independent": "Independent"},
     )  # fmt: skip
     epochs: int = knob(1, title="Epochs a level", ge=1, le=5, advanced=True, group=TRAIN, help="1 to 5.")
     batch: int = knob(
@@ -177,91 +190,24 @@ class TTSnapParams(Params):
 
     @model_validator(mode="after")
     def _combinations(self) -> TTSnapParams:
-        choices.check_model(self.model, "model", MODELS)
-        self._check_schedule()
-        if not self.rewards:
-            raise Refusal("rewards", "rewards must name at least one reward.")
-        if len(set(self.rewards)) != len(self.rewards):
-            raise Refusal("rewards", "rewards must name each reward once.")
-        if self.experiment != "replay" or not self.table:
-            choices.check_rewards(self.rewards, self.model, "rewards")
-        if self.experiment == "search":
-            choices.check_prompt(self.prompt, self.model, "prompt")
-            self._check_noise_aware()
-        if self.adaptive and len(self.rewards) > 1:
-            raise Refusal(
-                "adaptive", "adaptive cuts need one reward; got several. Turn it off, or name one reward."
-            )
-        if self.experiment == "train":
-            self._check_training()
+        rules.check(self)
         return self
-
-    def _check_schedule(self) -> None:
-        if len(self.prune_steps) != len(self.keep):
-            raise Refusal(
-                "keep",
-                f"keep must hold one share for each prune step; got {len(self.keep)} shares for {len(self.prune_steps)} "
-                "steps.",
-            )
-        wrong = [share for share in self.keep if not 0 < share <= 1]
-        if wrong:
-            raise Refusal("keep", f"keep must hold shares above 0 and at most 1; got {wrong[0]:g}.")
-        try:
-            self.schedule.check(self.steps)
-        except ValueError as error:
-            raise Refusal(
-                "prune_steps",
-                f"prune_steps must rise, from 0 on and below {self.steps - 1} (the last of {self.steps} steps); got "
-                f"{', '.join(map(str, self.prune_steps))}.",
-            ) from error
-
-    def _check_noise_aware(self) -> None:
-        if self.noise_aware == UPLOADED and not self.weights:
-            raise Refusal(
-                "weights",
-                "weights must hold a file when noise_aware is upload. Upload one, or choose shipped.",
-            )
-        if self.noise_aware == SHIPPED and self.shipped_misfit and choices.is_embedded(self.model):
-            raise Refusal(
-                "noise_aware",
-                f"noise_aware: the shipped weights were trained for embedded-f with 20 steps and guidance 3; got "
-                f"{self.shipped_misfit}. Set noise_aware to none, or train your own (experiment train).",
-            )
-
-    def _check_training(self) -> None:
-        if not choices.is_embedded(self.model):
-            raise Refusal(
-                "model",
-                f"model must be {choices.F} for training here; got {self.model[:80]!r}. For full-size models see about.md.",
-            )
-        if len(self.rewards) > 1:
-            raise Refusal(
-                "rewards", "rewards must name one reward in training; train them one after the other."
-            )
-        if self.train_levels > self.steps - 1:
-            raise Refusal(
-                "train_levels",
-                f"train_levels must be at most {self.steps - 1} for {self.steps} steps; got {self.train_levels}.",
-            )
-        if self.train_prompts * self.train_seeds < self.batch:
-            raise Refusal(
-                "batch",
-                f"batch must be at most {self.train_prompts * self.train_seeds}, the number of trajectories; got {self.batch}.",
-            )
-        if self.form != "conditioned" and self.order != "clean-to-noisy":
-            raise Refusal(
-                "order", f"order must be clean-to-noisy unless one model learns all; got {self.order}."
-            )
-        if self.form == "heads" and self.rewards[0] != "r2":
-            raise Refusal(
-                "form", f"form must be levels or conditioned for {choices.REWARD_TITLES[self.rewards[0]]}: only R2 ends in layers "
-                "that can be fitted alone."
-            )  # fmt: skip
 
     @property
     def schedule(self) -> Schedule:
-        """The cuts."""
-        return Schedule(self.prune_steps, self.keep)
+        """The cuts; what is empty is taken from those that suit the model."""
+        return Schedule(*self.cut_at)
+
+    @property
+    def cut_at(self) -> tuple[tuple[int, ...], tuple[float, ...]]:
+        """Steps and shares, not checked yet."""
+        suited = cuts.suited(self.is_world, self.steps, len(self.rewards))
+        return self.prune_steps or suited.steps, self.keep or suited.keep
+
+    @property
+    def has_own_cuts(self) -> bool:
+        """Whether the reader chose cuts."""
+        return bool(self.prune_steps or self.keep)
 
     @property
     def prices(self) -> Prices:
@@ -274,52 +220,16 @@ class TTSnapParams(Params):
         return choices.is_embedded(self.model)
 
     @property
-    def shipped_misfit(self) -> str:
-        """What differs from the sampler that the shipped weights know, empty if nothing."""
-        found = [
-            f"{name} {value}"
-            for name, value, wanted in (
-                ("model", self.model, choices.F), ("steps", self.steps, 20), ("guidance", f"{self.guidance:g}", "3")
-            )
-            if value != wanted
-        ]  # fmt: skip
-        return ", ".join(found)
+    def decoder(self) -> str:
+        """What decodes estimates: "full", or the reference of a tiny one."""
+        return self.tiny_decoder or "full"
 
+    @property
+    def opens_models(self) -> bool:
+        """Whether the experiment draws pictures; a replay of stored rewards does not."""
+        return self.experiment != "replay" or not self.table
 
-def check(params: TTSnapParams, inputs: Mapping[str, Path]) -> None:
-    """Cheap checks before a run is recorded: the headers of uploaded files."""
-    if noise_file.FIELD in inputs:
-        noise_file.count_noise(inputs[noise_file.FIELD])
-    if "weights" in inputs and params.noise_aware == UPLOADED:
-        about = weights_file.read_about(inputs["weights"])
-        weights_file.check_settings(about, params.model, params.steps, params.guidance, params.rewards)
-    if "table" in inputs and params.experiment == "replay":
-        lab_file.check_header(inputs["table"])
-
-
-PRESETS = {
-    "smoke": Preset(
-        "Smoke", "A small search with everything once.",
-        {"budget": 60, "prune_steps": (4, 11), "keep": (0.5, 0.5), "bench_prompts": 1, "pool": 5, "draws": 4},
-    ),
-    "default": Preset("Search", "Some twenty-five seeds race for one picture, then all contenders meet on held-out prompts.", {}),
-    "paper_cuts": Preset(
-        "The paper's cuts", "After steps 2, 6 and 11, as for FLUX: its early estimates say more than those of embedded-f.",
-        {"prune_steps": (2, 6, 11), "keep": (0.4, 0.4, 0.5)},
-    ),
-    "several": Preset(
-        "Two rewards", "R1 and R2 by the sum of their ranks, with the paper's schedule for several rewards.",
-        {"rewards": ("r1", "r2"), "prune_steps": (4, 6, 11), "keep": (0.4, 0.5, 0.6)},
-    ),
-    "train": Preset("Train the reward", "Learn to read half-drawn pictures, level by level; about a minute and a half.",
-                    {"experiment": "train"}),
-    "replay": Preset("Replay lab", "Any schedule and budget on stored rewards, and a search for a better schedule.",
-                     {"experiment": "replay", "bench_prompts": 6}),
-    "paper": Preset(
-        "Paper's scale", "FLUX.1-dev, 20 steps, with HPSv2.1; one GPU of 40 GB. Noise-aware weights are yours to bring.",
-        {"model": "flux-dev", "prompt": "a red dog left of a green cat", "guidance": 3.5, "rewards": ("hpsv2.1",), "noise_aware": "none",
-         "prune_steps": (2, 6, 11), "keep": (0.4, 0.4, 0.5), "bench_prompts": 0, "at_once": 4},
-    ),
-}  # fmt: skip
-
-REPRODUCE = {"bench_prompts": 24, "pool": 48}
+    @property
+    def finishes(self) -> bool:
+        """Whether what was cut is drawn to its end too."""
+        return self.is_world if self.finish == "auto" else self.finish == "always"

@@ -10,8 +10,11 @@ import numpy as np
 from engines.contract import Context, Refusal
 from engines.devices import numpy_generator
 from engines.events import Alert, Array, Axis, ClaimCheck, Event, File, Progress, Scalar, Table, Text
-from engines.images.ttsnap import claims, comparison, figures, lab_file, report
+from engines.images import verdicts
+from engines.images.ttsnap import claims, comparison, cost, cuts, figures, judging, lab_file, report, telling
+from engines.images.ttsnap.aligning import aligned
 from engines.images.ttsnap.contenders import budgets, contenders, curves, outcomes
+from engines.images.ttsnap.lab_file import Stored
 from engines.images.ttsnap.ledger import Ledger, joined
 from engines.images.ttsnap.method.replay import Lab, replay, search_schedules, worth
 from engines.images.ttsnap.method.schedule import PAPER_MULTI, PAPER_SINGLE, SAFE, Prices, Schedule
@@ -27,82 +30,103 @@ LEVELS = (0, 2, 3, 4, 5, 6, 7, 9, 11, 13)
 
 def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
     """Everything of the experiment."""
-    if "table" in context.inputs:
+    if lab_file.FIELD in context.inputs:
         yield Progress(0, 4, "reading the stored rewards")
-        lab = lab_file.read(context.inputs["table"])
+        stored = lab_file.read(context.inputs[lab_file.FIELD])
         work, done = 4.0, 1.0
     else:
-        lab, work, done = yield from _drawn(params, context)
-        path = lab_file.write(context.scratch / "rewards.npz", lab)
+        stored, work, done = yield from _drawn(params, context)
+        path = lab_file.write(context.scratch / "rewards.npz", stored.lab, stored.fewer)
         yield File(
-            "table",
+            lab_file.FIELD,
             path,
             "application/zip",
-            "stored rewards: upload them here again, or read them with NumPy",
+            "stored rewards: replay them with other settings, or read them with NumPy",
         )
-    schedule = _usable(params.schedule, lab)
+    lab = stored.lab
+    schedule = _usable(params, lab)
     prices = replace(params.prices, total=lab.total)
     prompts, seeds = lab.final.shape[1:]
     yield Text(
         "stored rewards",
         f"{prompts} prompts x {seeds} seeds, steps {', '.join(map(str, lab.levels))} of {lab.total}.",
     )
-    measured = comparison.alignment_of(lab)
-    yield from report.alignment(measured)
+    yield from _warnings(params, stored, schedule)
+    measured = aligned(lab)
+    yield from report.alignment(measured.means)
     yield Progress(done + 1, work, "reward against budget")
-    some = contenders(lab, schedule, prices, None)
+    fewer = (stored.fewer, replace(prices, total=stored.fewer.total)) if stored.fewer else None
+    some = contenders(lab, schedule, prices, fewer)
     found = curves(
         some, budgets(params.budget, *BUDGETS), draws=params.draws, seed=context.seed, combine=params.combine
     )
-    yield from comparison.curve_events(found)
-    if any(c.is_clamped for c in found.values()):
-        yield Alert(
-            "pool is small",
-            0,
-            f"The largest budgets could buy more seeds than the {seeds} that are stored: clamped.",
-        )
-    omega = comparison.omegas(found)
+    yield from judging.curve_events(found)
+    yield from judging.small_pool(found, seeds)
+    omega = judging.omegas(found)
     yield Table("Relative increase", ("contender", "Ω (%)"), [[k, v] for k, v in omega.items()])
     at = outcomes(some, params.budget, draws=params.draws, seed=context.seed, combine=params.combine)
-    yield comparison.contender_table("Contenders on held-out prompts", some, at, None)
-    for c in some:
-        yield Scalar(c.name, "final reward", params.budget, float(worth(lab, at[c.name].reward).mean()))
+    yield judging.contender_table("Contenders on held-out prompts", some, at, None)
+    values = {c.name: worth(c.lab, at[c.name].reward).mean(0) for c in some}
+    for name, by_prompt in values.items():
+        yield Scalar(name, "final reward", params.budget, float(by_prompt.mean()))
     yield Progress(done + 2, work, f"trying {params.tries} schedules")
     check = yield from _search(params, context, lab, prices, schedule)
-    plain = measured[PLAIN]["Spearman"]
-    aware = measured[AWARE]["Spearman"] if AWARE in measured else {}
-    yield claims.alignment(plain, aware, schedule.steps)
-    yield from claims.rewards({c.name: worth(lab, at[c.name].reward).mean(0) for c in some}, params.budget)
+    yield claims.alignment(measured.by_prompt[PLAIN], measured.by_prompt[AWARE], schedule.steps)
+    yield from claims.rewards(values, params.budget)
     yield claims.increase(omega)
     yield check
     yield Progress(work, work, "done")
 
 
-def _usable(schedule: Schedule, lab: Lab) -> Schedule:
-    missing = [step for step in schedule.steps if step not in lab.levels]
+def _usable(params: TTSnapParams, lab: Lab) -> Schedule:
+    """The cuts given, or those that suit, moved to steps that are stored."""
+    if not params.has_own_cuts:
+        usable = [level for level in lab.levels if level < lab.total - 1]
+        return cuts.moved(params.schedule, usable, (lab.total - 1) / (params.steps - 1))
+    missing = [step for step in params.schedule.steps if step not in lab.levels]
     if missing:
         raise Refusal(
             "prune_steps",
             f"prune_steps: step {missing[0]} is not among the stored steps {', '.join(map(str, lab.levels))}. Choose some of them.",
         )
-    return schedule
-
-
-def _drawn(params: TTSnapParams, context: Context) -> Generator[Event, None, tuple[Lab, float, float]]:
-    """A pool of held-out prompts, drawn for this replay."""
-    prompts = figures.held(params.bench_prompts)
-    if len(prompts) < 2 or not params.is_world:
+    if params.schedule.steps[-1] >= lab.total - 1:
         raise Refusal(
-            "table",
-            "table must hold stored rewards here: without a file, bench_prompts must be at least 2 of the embedded model.",
+            "prune_steps",
+            f"prune_steps must be below {lab.total - 1}, the last of the {lab.total} stored steps; got "
+            f"{params.schedule.steps[-1]}.",
         )
-    scaled = {round(s * (params.steps - 1) / 19) for s in LEVELS}
-    levels = tuple(sorted(s for s in {*scaled, *params.prune_steps} if s < params.steps - 1))
-    work = float(len(prompts) * (params.steps + len(levels) + 1)) + 4
+    return params.schedule
+
+
+def _warnings(params: TTSnapParams, stored: Stored, schedule: Schedule) -> Iterator[Event]:
+    yield telling.chosen_cuts(params, schedule)
+    if params.accounting == "official":
+        yield telling.official()
+    if params.adaptive:
+        yield Alert(
+            "adaptive cut",
+            0,
+            "The adaptive cut is not replayed: TTSnap stands here with the cuts of the schedule.",
+        )
+    if stored.fewer is None:
+        yield Text(
+            "fewer steps",
+            "The file holds no rewards of the same seeds drawn with fewer steps (fewer_final), so that contender is missing.",
+        )
+
+
+def _drawn(params: TTSnapParams, context: Context) -> Generator[Event, None, tuple[Stored, float, float]]:
+    """A pool of held-out prompts, drawn for this replay, with all steps and with half of them."""
+    prompts = figures.held(params.bench_prompts)
+    few = comparison.fewer_prices(params).total
+    scaled = {round(s * (params.steps - 1) / (cuts.STEPS - 1)) for s in LEVELS}
+    levels = tuple(sorted(s for s in {*scaled, *params.schedule.steps} if s < params.steps - 1))
+    work = float(len(prompts) * (params.steps + len(levels) + few + 2)) + 4
     done = 0.0
     yield Progress(0, work, "loading the models")
     models = open_models(params, context)
-    ledgers: list[Ledger] = []
+    whole: list[Ledger] = []
+    short: list[Ledger] = []
 
     def tick(note: str) -> Progress:
         nonlocal done
@@ -112,10 +136,12 @@ def _drawn(params: TTSnapParams, context: Context) -> Generator[Event, None, tup
     for place, prompt in enumerate(prompts):
         noise = models.noise(params.pool, context.seed, models.spelled(prompt))
         note = f"drawing prompt {place + 1} of {len(prompts)}"
-        ledgers.append(
+        whole.append(
             (yield from comparison.finish(params, models, prompt, noise, levels, params.steps, tick, note))
         )
-    return joined(ledgers, params.pool), work, done
+        short.append((yield from comparison.finish(params, models, prompt, noise, (), few, tick, note)))
+    yield Scalar("A call", "TFLOPs", 0, cost.operations(models, prompts[0]).teraflops)
+    return Stored(joined(whole, params.pool), joined(short, params.pool)), work, done
 
 
 def _search(
@@ -136,6 +162,13 @@ def _search(
         choose, scorer, prices, params.budget, tries=params.tries, draws=SEARCH_DRAWS,
         rng=numpy_generator(context.seed, "schedules"), start=start, combine=params.combine,
     )  # fmt: skip
+    left_out = len(start) + params.tries - len(ranked)
+    if left_out:
+        yield Alert(
+            "schedules left out", 0,
+            f"{left_out} of {len(start) + params.tries} schedules would draw more seeds than the {lab.seeds} that are stored and "
+            "were left out: those that cut hardest and earliest. A larger pool or a smaller budget mends it.",
+        )  # fmt: skip
     if not ranked:
         return ClaimCheck(
             key, None, None, None, "Every schedule would need more seeds than are stored: lower the budget."
@@ -156,7 +189,7 @@ def _search(
         tested[candidate] = worth(test, paid.reward).mean(0)
         chosen = dict(ranked).get(candidate, float("nan"))
         rows.append(
-            [_words(candidate), count, chosen, float(tested[candidate].mean()), candidate == schedule]
+            [cuts.words(candidate), count, chosen, float(tested[candidate].mean()), candidate == schedule]
         )
     yield Table("Schedules found", ("schedule", "seeds", "choosing half", "test half", "as given"), rows)
     calls = np.array([[prices.seeds(s, params.budget), reward] for s, reward in ranked])
@@ -164,7 +197,7 @@ def _search(
         "schedules",
         0,
         calls,
-        (Axis("schedule", [_words(s) for s, _ in ranked]), Axis("what", ("seeds", "reward"))),
+        (Axis("schedule", [cuts.words(s) for s, _ in ranked]), Axis("what", ("seeds", "reward"))),
         keep=False,
     )
     best = ranked[0][0]
@@ -177,17 +210,5 @@ def _search(
             False,
             "The search found none better than the given.",
         )
-    gap = tested[best] - tested[schedule]
-    error = float(gap.std(ddof=1) / np.sqrt(len(gap))) if len(gap) > 1 else float("nan")
-    words = f"{_words(best)}: {gap.mean():+.4f} on {len(gap)} test prompts, standard error {error:.4f}."
-    return ClaimCheck(
-        key, float(tested[best].mean()), float(tested[schedule].mean()), bool(gap.mean() > 0), words
-    )
-
-
-def _words(schedule: Schedule) -> str:
-    """ "keep .4, .4, .5 after 2, 6, 11"."""
-    if not schedule.steps:
-        return "no cut"
-    keep = ", ".join(f"{share:g}" for share in schedule.keep)
-    return f"keep {keep} after {', '.join(map(str, schedule.steps))}"
+    words = f"{cuts.words(best).capitalize()}."
+    return verdicts.check(key, tested[best], tested[schedule], words, "test prompts")

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from engines.events import Array, Axis, Event, Picture, Scalar, Table
-from engines.images.ttsnap.contenders import BON, TTSNAP
 from engines.images.ttsnap.ledger import Ledger, small
-from engines.images.ttsnap.method.search import Race, Stage
-from engines.images.ttsnap.opening import AWARE, PLAIN, Models
-from engines.images.ttsnap.params import TTSnapParams
+from engines.images.ttsnap.method.ranking import Combine, combined
+from engines.images.ttsnap.method.search import Stage
+from engines.images.ttsnap.opening import AWARE, PLAIN
 
 Floats = NDArray[np.float64]
 SHOWN = 12
 """Seeds of which pictures are shown one by one."""
+LOOKED = 32
+"""Pixels of what is kept of estimates between cuts."""
 VERIFY_HERE = 2.5
 """Price of a verification (decode and one reward) in guided calls of embedded-f, measured on one AVX2 core."""
 LINE = {AWARE: "Noise-aware", PLAIN: "Plain"}
@@ -28,7 +30,7 @@ def faded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(np.round(0.35 * grey + 0.65 * 150), 3, axis=-1).astype(np.uint8)
 
 
-def stage(live: str, models: Models, found: Stage, race: Race, spent: float, before: int) -> Iterator[Event]:
+def stage(live: str, found: Stage, spent: float, before: int) -> Iterator[Event]:
     """A stage that has just ended: board, scores, scalars, pictures of the best."""
     step = found.step
     pixels = small(found.pictures)
@@ -36,13 +38,8 @@ def stage(live: str, models: Models, found: Stage, race: Race, spent: float, bef
         "The race/leader", step, pixels[int(found.total.argmax())], _words(found, int(found.total.argmax()))
     )
     seeds = Axis("seed", found.seeds.astype(float))
-    rest = (
-        Axis("row", np.arange(pixels.shape[1])),
-        Axis("column", np.arange(pixels.shape[2])),
-        Axis("colour", ("r", "g", "b")),
-    )
-    yield Array("board", step, pixels, (seeds, *rest))
-    predicted = found.scores.mean(0) if len(found.scores) == 1 else found.total
+    yield Array("board", step, pixels, (seeds, *_pixel_axes(pixels)))
+    predicted = found.scores[0] if len(found.scores) == 1 else found.total
     values = np.stack([predicted, found.kept.astype(float)], axis=1)
     yield Array("board scores", step, values, (seeds, Axis("what", ("prediction", "kept"))))
     yield Scalar(live, "seeds in the race", step, before)
@@ -53,6 +50,25 @@ def stage(live: str, models: Models, found: Stage, race: Race, spent: float, bef
         yield Picture(f"In the race/seed {int(found.seeds[place])}", step, shown, _words(found, int(place)))
 
 
+def look(
+    step: int, seeds: NDArray[np.int64], pictures: torch.Tensor, scores: Floats, combine: Combine
+) -> Iterator[Event]:
+    """Estimates between two cuts, small, with what the search would say of them; scores [R, N]."""
+    pixels = small(pictures, LOOKED)
+    own = Axis("seed", seeds.astype(float))
+    yield Array("estimates", step, pixels, (own, *_pixel_axes(pixels)))
+    predicted = scores[0] if len(scores) == 1 else combined(scores, combine)
+    yield Array("estimate scores", step, predicted[:, None], (own, Axis("what", ("prediction",))))
+
+
+def _pixel_axes(pixels: NDArray[np.uint8]) -> tuple[Axis, Axis, Axis]:
+    return (
+        Axis("row", np.arange(pixels.shape[1])),
+        Axis("column", np.arange(pixels.shape[2])),
+        Axis("colour", ("r", "g", "b")),
+    )
+
+
 def _words(found: Stage, place: int) -> str:
     """ "seed 4: 1.83, stays"."""
     scores = ", ".join(f"{value:.2f}" for value in found.scores[:, place])
@@ -60,43 +76,34 @@ def _words(found: Stage, place: int) -> str:
 
 
 def predicted_and_final(ledger: Ledger, stages: Sequence[Stage], is_aware: bool) -> Iterator[Event]:
-    """Predictions of every seed of the pool beside its final reward, at each level (first reward)."""
+    """Predictions of every finished seed of the pool beside its final reward, at each level (first reward)."""
     survivors = {s.step: set(s.seeds[s.kept].tolist()) for s in stages}
     raced = {s.step: set(s.seeds.tolist()) for s in stages}
+    done = ledger.finished
     for place, level in enumerate(ledger.levels):
-        plain = ledger.scores[PLAIN][0, :, place]
-        aware = ledger.scores[AWARE][0, :, place] if is_aware else plain
+        plain = ledger.scores[PLAIN][0, done, place]
+        aware = ledger.scores[AWARE][0, done, place] if is_aware else plain
         fate = [
-            2.0 if n in survivors.get(level, ()) else 1.0 if n in raced.get(level, ()) else 0.0
-            for n in range(ledger.number)
+            2.0 if n in survivors.get(level, ()) else 1.0 if n in raced.get(level, ()) else 0.0 for n in done
         ]
-        values = np.stack([aware, plain, ledger.final[0], np.array(fate)], axis=1)
-        axes = (
-            Axis("seed", np.arange(ledger.number)),
-            Axis("what", ("prediction", "plain", "final", "fate")),
-        )
+        values = np.stack([aware, plain, ledger.final[0, done], np.array(fate)], axis=1)
+        axes = (Axis("seed", done), Axis("what", ("prediction", "plain", "final", "fate")))
         yield Array("predicted and final", level, values, axes)
 
 
 def winner_board(stages: Sequence[Stage], ledger: Ledger, winner: int) -> Iterator[Event]:
-    """The finished pictures of the whole pool in one array, with their final rewards, and the winner's number."""
-    pixels = np.stack([ledger.pictures[n] for n in range(ledger.number)])
-    seeds = Axis("seed", np.arange(ledger.number))
-    rest = (
-        Axis("row", np.arange(pixels.shape[1])),
-        Axis("column", np.arange(pixels.shape[2])),
-        Axis("colour", ("r", "g", "b")),
-    )
-    yield Array("finished", ledger.total - 1, pixels, (seeds, *rest), keep=False)
-    values = np.stack([ledger.final[0], np.arange(ledger.number) == winner], axis=1)
-    yield Array(
-        "finished scores", ledger.total - 1, values, (seeds, Axis("what", ("final", "winner"))), keep=False
-    )
-    rows = []
-    for s in stages:
-        rows.append(
-            [s.step, len(s.seeds), int(s.kept.sum()), float(s.scores[0].max()), float(s.scores[0].min())]
-        )
+    """The finished pictures of the pool in one array, with their final rewards, and the winner's number."""
+    done = ledger.finished
+    pixels = np.stack([ledger.pictures[int(n)] for n in done])
+    seeds = Axis("seed", done.astype(float))
+    yield Array("finished", ledger.total - 1, pixels, (seeds, *_pixel_axes(pixels)), keep=False)
+    values = np.stack([ledger.final[0, done], done == winner], axis=1)
+    axes = (seeds, Axis("what", ("final", "winner")))
+    yield Array("finished scores", ledger.total - 1, values, axes, keep=False)
+    rows = [
+        [s.step, len(s.seeds), int(s.kept.sum()), float(s.scores[0].max()), float(s.scores[0].min())]
+        for s in stages
+    ]
     yield Table("Stages", ("after step", "seeds", "stay", "best prediction", "worst prediction"), rows)
 
 
@@ -118,28 +125,14 @@ def alignment(values: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Iterat
                 yield Scalar(LINE[scorer], measure, step, value)
 
 
-def verification(
-    params: TTSnapParams,
-    calls: Sequence[tuple[int, float]],
-    verified: Sequence[tuple[int, float]],
-    rewards: int,
-) -> Table:
-    """What a verification costs on this machine, measured in the race (this includes both scorers)."""
-    call = sum(s for _, s in calls) / max(1, sum(n for n, _ in calls))
-    verify = sum(s for _, s in verified) / max(1, sum(n for n, _ in verified))
-    ratio = verify / call if call > 0 else float("nan")
-    rows = [
-        ["seconds of a call, one seed", call],
-        [
-            f"seconds of a verification, one seed ({rewards} reward{'s' if rewards > 1 else ''}, plain and noise-aware)",
-            verify,
-        ],
-        ["a verification in calls, measured", ratio],
-        ["a verification in calls, charged", params.verify_price],
-    ]
-    return Table("seconds: what a verification costs here", ("what", "value"), rows)
-
-
-def best_series(names: Sequence[str]) -> str:
-    """The contender that stands for the run."""
-    return TTSNAP if TTSNAP in names else BON
+def compute(counts: Sequence[int], steps: Sequence[int], segments: Sequence[int], verify: float) -> Array:
+    """Calls of each stage that the race made with `counts` seeds before it, beside all of them drawn to the end. `steps` at
+    which stages end, `segments` calls of one seed in each."""
+    made = [n * c for n, c in zip(counts, segments, strict=True)]
+    whole = [counts[0] * c for c in segments]
+    looks = [n * verify for n in counts]
+    axes = (
+        Axis("what", ("all seeds to the end", "seeds in the race", "verification")),
+        Axis("stage", tuple(f"to step {step}" for step in steps)),
+    )
+    return Array("compute", 0, np.array([whole, made, looks], dtype=float), axes, keep=False)

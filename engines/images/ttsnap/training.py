@@ -129,7 +129,7 @@ def _results(
     yield Table("Alignment by level", ("step", "plain", "noise-aware", "gain"), rows)
     about = weights_file.about_of(
         models.generator, models.rewards[name], name=name, model=params.model, steps=params.steps,
-        guidance=params.guidance,
+        guidance=params.guidance, decoder=params.decoder,
     )  # fmt: skip
     about["residual"] = [round(residual(_scored(pupil, test, at), test.final), 4) for at in range(levels)]
     path = weights_file.write(context.scratch / f"noise-aware-{name}.safetensors", pupil, about)

@@ -32,7 +32,8 @@ def shipped(reward: str) -> Path:
 
 
 def fingerprint(generator: Generator, reward: Reward, *, steps: int, guidance: float) -> str:
-    """A digest of the noise levels, the guidance, and of samples of every weight of network, decoder and reward."""
+    """A digest of the noise levels, the guidance, and of samples of every weight of network, decoder (the one that decodes
+    estimates) and reward."""
     import torch
 
     digest = hashlib.sha256()
@@ -41,7 +42,7 @@ def fingerprint(generator: Generator, reward: Reward, *, steps: int, guidance: f
     digest.update(f"{guidance:g}".encode())
     parts = [
         getattr(generator, "network", None),
-        getattr(generator, "vae", None),
+        getattr(generator, "tiny", None) or getattr(generator, "vae", None),
         getattr(reward, "model", None),
     ]
     for module in parts:
@@ -53,16 +54,23 @@ def fingerprint(generator: Generator, reward: Reward, *, steps: int, guidance: f
 
 
 def about_of(
-    generator: Generator, reward: Reward, *, name: str, model: str, steps: int, guidance: float
+    generator: Generator,
+    reward: Reward,
+    *,
+    name: str,
+    model: str,
+    steps: int,
+    guidance: float,
+    decoder: str = "full",
 ) -> dict[str, Any]:
-    """What weights belong to, for the header."""
+    """What weights belong to, for the header; `decoder` is "full", or the reference of a tiny one."""
     digest = fingerprint(generator, reward, steps=steps, guidance=guidance)
     return {
         "model": model,
         "steps": steps,
         "guidance": guidance,
         "reward": name,
-        "decoder": "full",
+        "decoder": decoder,
         "fingerprint": digest,
     }
 
@@ -110,9 +118,10 @@ def check_settings(
     steps: int,
     guidance: float,
     rewards: Sequence[str],
+    decoder: str = "full",
     field: str = FIELD,
 ) -> None:
-    """Refuse weights of another sampler or reward by what their header says; the fingerprint is compared when the models
+    """Refuse weights of another sampler, decoder or reward by what their header says; the fingerprint is compared when the models
     are loaded (`check_fingerprint`)."""
     pairs: Iterable[tuple[str, Any, Any]] = (
         ("model", about["model"], model),
@@ -125,6 +134,16 @@ def check_settings(
                 field,
                 f"{field} were trained with {name} {trained}, and {name} is {asked}. Set {name} to {trained}, or train anew.",
             )
+    trained_on = str(about.get("decoder", "full"))
+    if trained_on != decoder:
+        seen, now = (
+            "the full decoder" if d == "full" else f"the tiny decoder {d[:80]}" for d in (trained_on, decoder)
+        )
+        raise Refusal(
+            field,
+            f"{field} were trained on pictures of {seen}, and estimates here are of {now}. "
+            f"{'Empty tiny_decoder' if trained_on == 'full' else f'Set tiny_decoder to {trained_on[:80]}'}, or train anew.",
+        )
     if list(rewards) != [about["reward"]]:
         raise Refusal(
             field,

@@ -40,8 +40,8 @@ def best(total: NDArray[Any], number: int) -> NDArray[np.int64]:
 
 def can_still_win(total: NDArray[Any], residual: float, z: float) -> NDArray[np.bool_]:
     """The adaptive cut (ours): seeds of one reward whose prediction plus z residual standard deviations reaches the
-    best prediction; predictions [N]. An infinite residual drops nobody."""
+    best prediction; predictions [..., N]. An infinite residual drops nobody."""
     values = np.asarray(total, dtype=np.float64)
     if np.isinf(residual):
-        return np.ones(len(values), dtype=bool)
-    return np.asarray(values + z * residual >= np.nanmax(values))
+        return np.ones(values.shape, dtype=bool)
+    return np.asarray(values + z * residual >= np.nanmax(values, axis=-1, keepdims=True))

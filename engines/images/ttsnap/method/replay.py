@@ -5,14 +5,14 @@ strategy draws N of the S seeds without replacement, prunes by its own scores, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.images.ttsnap.method.ranking import Combine, best, combined
+from engines.images.ttsnap.method.ranking import Combine, best, can_still_win, combined
 from engines.images.ttsnap.method.schedule import Prices, Schedule
 
 Floats = NDArray[np.float64]
@@ -60,11 +60,13 @@ class Lab:
 @dataclass(frozen=True)
 class Outcome:
     """`reward` [R, D, P]: final rewards of the winner of each draw and prompt; `winner` int [D, P]: its seed;
-    `seeds` N; `is_clamped` whether the pool was smaller than the budget allows."""
+    `seeds` N; `counts`: seeds in the race before each segment, the mean over draws where the cut is adaptive;
+    `is_clamped` whether the pool was smaller than the budget allows."""
 
     reward: Floats
     winner: NDArray[np.int64]
     seeds: int
+    counts: tuple[float, ...]
     is_clamped: bool = False
 
 
@@ -86,14 +88,19 @@ def replay(
     draws: int,
     rng: np.random.Generator,
     combine: Combine = "rank",
+    residual: Callable[[int], float] | None = None,
+    z: float = 2.0,
 ) -> Outcome:
     """Prune `number` seeds by `scorer` (a key of `lab.scores`, "random" or "oracle") in each draw.
 
-    The winner is chosen among the survivors by the plain final rewards, as live. Equal to best-of-N without steps."""
+    The winner is chosen among the survivors by the plain final rewards, as live. Equal to best-of-N without steps.
+    `residual(step)` and `z` turn the adaptive cut on, as in `search.step` (one reward)."""
     schedule.check(lab.total)
     n = min(number, lab.seeds)
     prompts = lab.final.shape[1]
     chosen = draw_seeds(rng, draws, prompts, lab.seeds, n)
+    if residual is not None:
+        return _adaptive(lab, scorer, schedule, chosen, residual, z, is_clamped=n < number)
     counts = schedule.survivors(n)
     for step, count in zip(schedule.steps, counts[1:], strict=True):
         if count == chosen.shape[-1]:
@@ -108,7 +115,33 @@ def replay(
     place = best(combined(final, combine), 1)
     winner = np.take_along_axis(chosen, place, -1)[..., 0]
     reward = np.take_along_axis(final, place[None], -1)[..., 0]
-    return Outcome(reward, winner, n, n < number)
+    return Outcome(reward, winner, n, counts, n < number)
+
+
+def _adaptive(
+    lab: Lab,
+    scorer: str,
+    schedule: Schedule,
+    chosen: NDArray[np.int64],
+    residual: Callable[[int], float],
+    z: float,
+    is_clamped: bool,
+) -> Outcome:
+    """Cuts whose survivors differ in number between draws: all seeds stay in the array, and a mask says who is in the
+    race."""
+    stays = np.ones(chosen.shape, dtype=bool)
+    counts = [float(chosen.shape[-1])]
+    for step, share in zip(schedule.steps, schedule.keep, strict=True):
+        scores = np.where(stays, _pick(lab.at(scorer, step), chosen)[0], -np.inf)
+        place = np.argsort(best(scores, chosen.shape[-1]), axis=-1)
+        number = np.maximum(1, np.rint(stays.sum(-1) * share))  # halves to even, as Python rounds
+        stays = stays & (place < number[..., None]) & can_still_win(scores, residual(step), z)
+        counts.append(float(stays.sum(-1).mean()))
+    final = _pick(lab.final, chosen)
+    place = best(np.where(stays, final[0], -np.inf), 1)
+    winner = np.take_along_axis(chosen, place, -1)[..., 0]
+    reward = np.take_along_axis(final, place[None], -1)[..., 0]
+    return Outcome(reward, winner, chosen.shape[-1], tuple(counts), is_clamped)
 
 
 def _pick(table: Floats, chosen: NDArray[np.int64]) -> Floats:
@@ -125,6 +158,8 @@ class Curve:
     mean: Floats
     spread: Floats
     seeds: NDArray[np.int64]
+    counts: tuple[tuple[float, ...], ...]
+    """Of each budget: seeds in the race before each segment."""
     is_clamped: bool
 
 
@@ -148,18 +183,25 @@ def curve(
     draws: int,
     rng: np.random.Generator,
     combine: Combine = "rank",
+    residual: Callable[[int], float] | None = None,
+    z: float = 2.0,
 ) -> Curve:
     """A strategy at each budget."""
-    means, spreads, seeds, clamped = [], [], [], False
+    means, spreads, seeds, counts, clamped = [], [], [], [], False
     for budget in budgets:
         number = prices.seeds(schedule, budget)
-        outcome = replay(lab, scorer, schedule, number, draws=draws, rng=rng, combine=combine)
+        outcome = replay(
+            lab, scorer, schedule, number, draws=draws, rng=rng, combine=combine, residual=residual, z=z
+        )
         values = worth(lab, outcome.reward).mean(-1)
         means.append(values.mean())
         spreads.append(values.std())
         seeds.append(outcome.seeds)
+        counts.append(outcome.counts)
         clamped |= outcome.is_clamped
-    return Curve(np.array(budgets, float), np.array(means), np.array(spreads), np.array(seeds), clamped)
+    return Curve(
+        np.array(budgets, float), np.array(means), np.array(spreads), np.array(seeds), tuple(counts), clamped
+    )
 
 
 def random_schedule(rng: np.random.Generator, levels: Sequence[int], total: int) -> Schedule:

@@ -91,7 +91,7 @@ class Prices:
                 number -= 1
         return number
 
-    def spent(self, counts: Sequence[int], schedule: Schedule) -> float:
-        """Price of a search whose seeds before each segment were `counts` (whole numbers, after rounding)."""
+    def spent(self, counts: Sequence[float], schedule: Schedule) -> float:
+        """Price of a search whose seeds before each segment were `counts` (after rounding, or means over searches)."""
         segments = self.segments(schedule)
         return sum(n * (calls * self.call + self.verify) for n, calls in zip(counts, segments, strict=True))

@@ -127,12 +127,13 @@ def step(
     """The next stage: advance to the next prune step (or the end), decode, score, cut.
 
     `residual(step)` turns the adaptive cut on: of those that the schedule keeps only seeds whose prediction can still win
-    with `z` residual standard deviations stay (one reward). `rng` makes the cuts random (sanity baseline)."""
+    with `z` residual standard deviations stay (one reward). `rng` makes the cuts random (sanity baseline). `tiny` decodes
+    estimates by the small decoder; finished pictures get the full one."""
     last, end = race.stage >= len(schedule.steps), next_cut(race, schedule)
     calls = (end + 1 - race.sampling.index) * len(race.seeds)
     sampling = advance_to(generator, race.sampling, end, at_once)
     assert sampling.clean is not None
-    pictures = decode(generator, sampling.clean, tiny=tiny)
+    pictures = decode(generator, sampling.clean, tiny=tiny and not sampling.is_done)
     scores = judge(pictures, race.seeds, end)
     total = combined(scores, combine)
     counted = replace(

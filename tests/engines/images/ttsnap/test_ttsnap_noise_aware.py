@@ -210,6 +210,8 @@ def test_what_does_not_fit_is_refused(tmp_path):
     ):
         with pytest.raises(Refusal, match=word):
             weights_file.check_settings(about, *settings)
+    with pytest.raises(Refusal, match=r"full decoder, .* tiny decoder madebyollin/taesd\. Empty"):
+        weights_file.check_settings(about, "embedded-f", 20, 3.0, ("r2",), "madebyollin/taesd")
     with pytest.raises(Refusal, match="fingerprint"):
         weights_file.check_fingerprint(about, "cd" * 16)
     (tmp_path / "x.safetensors").write_bytes(b"no such thing")
