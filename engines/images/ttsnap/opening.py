@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from engines.contract import Context
 from engines.devices import torch_generator
-from engines.images import choices, noise_file
+from engines.images import choices, knobs, noise_file
 from engines.images.generators.base import Generator
-from engines.images.memory import Economy
 from engines.images.rewards.base import Features, Reward
 from engines.images.ttsnap import brought_noise, weights_file
 from engines.images.ttsnap.method.noise_aware import NoiseAware
@@ -153,21 +152,25 @@ class Models:
 def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -> Models:
     """Open what the parameters name. Raises Refusal with one sentence, for want of memory and for noise of another shape
     before anything is loaded."""
+    economy = knobs.economy_of(params)
+    sources = choices.check_sources(params.reward_sources, params.rewards)
+    spare = () if params.offload == "layers" else ("offload = layers",)
     memory = choices.plan_memory(
         params.model,
         params.rewards,
         context.device,
-        ways_out=("at_once = 1", "fewer rewards", "a smaller model"),
+        ways_out=("at_once = 1", *spare, "fewer rewards", "a smaller model"),
         batch=params.at_once or params.prices.seeds(params.schedule, params.budget),
         gradients=False,
         guidance=params.guidance,
-    )  # with the full decoder: it decodes the finished pictures whatever decodes the estimates
+        sources=sources,
+        economy=replace(economy, tiny=""),  # the full decoder is there for the finished pictures
+    )
     brought = context.inputs.get(brought_noise.FIELD) if params.experiment == "search" else None
     if brought is not None and brought_noise.shape_of(params.model) is None:
         brought_noise.check_hub(brought, params.model)
-    economy = Economy(tiny=params.tiny_decoder)
     generator = choices.open_generator(params.model, context.device, economy=economy)
-    rewards = choices.open_rewards(params.rewards, context.device)
+    rewards = choices.open_rewards(params.rewards, context.device, sources=sources)
     judges: dict[str, Reward] = {}
     if params.is_world:
         judges = choices.open_rewards(

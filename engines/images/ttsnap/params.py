@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import model_validator
 
 from engines.contract import Params, Upload, Use, knob
-from engines.images import choices, noise_file
+from engines.images import choices, knobs, noise_file
 from engines.images.ttsnap import cuts, lab_file, rules, weights_file
 from engines.images.ttsnap.method.schedule import Prices, Schedule
 
@@ -118,11 +118,13 @@ class TTSnapParams(Params):
         0, title="Seeds at once", ge=0, le=256, advanced=True, group=SAMPLER,
         help="Seeds in one call of the network, 0 to 256; 0 takes all.",
     )  # fmt: skip
-    tiny_decoder: str = knob(
-        "", title="Tiny decoder", own_machine_only=True, max_length=300, advanced=True, group=SAMPLER,
-        suggestions=("madebyollin/taesd", "madebyollin/taesdxl", "madebyollin/taef1"),
-        help="Hub id or folder of an AutoencoderTiny that decodes the estimates of a full-size model; finished pictures get the full decoder.",
-    )  # fmt: skip
+    offload: knobs.Offload = knobs.offload(SAMPLER)
+    tiny_decoder: str = knobs.tiny_decoder(
+        SAMPLER,
+        "Hub id or folder of an AutoencoderTiny that decodes the estimates; finished pictures get the full decoder.",
+    )
+    tiles: bool = knobs.tiles(SAMPLER)
+    reward_sources: knobs.Sources = knobs.reward_sources(SAMPLER)
 
     table: Upload = knob(
         "", title="Stored rewards", advanced=True, group=LAB, widget="file", accept=lab_file.ACCEPT,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engines.contract import Refusal
-from engines.images import choices
+from engines.images import choices, knobs
 from engines.images.ttsnap import brought_noise, lab_file, weights_file
 
 if TYPE_CHECKING:
@@ -25,11 +25,9 @@ def check(params: TTSnapParams) -> None:
         raise Refusal("rewards", "rewards must name at least one reward.")
     if len(set(params.rewards)) != len(params.rewards):
         raise Refusal("rewards", "rewards must name each reward once.")
-    if params.tiny_decoder and params.is_world:
-        raise Refusal(
-            "tiny_decoder", f"tiny_decoder must be empty for {params.model}, whose own decoder is a tiny one."
-        )
     if params.opens_models:
+        knobs.check(params)
+        choices.check_sources(params.reward_sources, params.rewards)
         choices.check_rewards(params.rewards, params.model, "rewards")
     if params.experiment == "search":
         choices.check_prompt(params.prompt, params.model, "prompt")
