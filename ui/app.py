@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from engines.contract import FAMILIES, Engine
-from ui import api, engine_tab, follow, home, serving, theme, twins
+from ui import api, engine_tab, follow, home, hub_login, serving, theme, twins
 from ui.address import Target
 from ui.guard import Guard
 from ui.page import Answer, Page, numbered
@@ -40,12 +40,15 @@ def build(workbench: Workbench, house: House | None = None) -> gr.Blocks:
     """The whole page as Blocks; nothing is served and nothing runs yet. Without a house it is one's own."""
     house = house or House.own(workbench)
     page = Page(workbench, house.access)
+    door = hub_login.door() if house.login is not None and house.login.has_names else None
     with gr.Blocks(title="Paper Workbench", analytics_enabled=False, fill_width=True) as blocks:
         wire = _wire()
         tabs, inner = _layout(page, workbench, house.is_demo)
         _events(page, house.viewer, blocks, wire, tabs, inner)
         house.access.awaited = lambda: awaited(blocks)
         api.build(workbench, house)
+        if door is not None:
+            door.render()
     return blocks
 
 

@@ -22,6 +22,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from ui.bodies import bounded_body
+from ui.hub_login import hub_name, what_is_missing
 from workbench.errors import BadSetting
 
 COOKIE = "wb-owner"
@@ -29,10 +30,13 @@ SESSION_S = 12 * 3600
 MAX_FAILURES, FAILURES_WITHIN_S = 5, 60.0
 SHORTEST_PASSWORD = 10
 MAX_BODY = 4096
-FORM = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Paper Workbench: owner</title><style>body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:22rem;padding:0 1rem}
-input,button{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin:.25rem 0}</style>
-<form><label>Password of the owner<input type="password" autocomplete="current-password" required autofocus></label>
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<meta name="color-scheme" content="light dark"><title>Paper Workbench: owner</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;margin:15vh auto;max-width:22rem;padding:0 1rem}
+h1{font-size:1.1rem}input,button{font:inherit;padding:.5rem;width:100%;box-sizing:border-box;margin:.25rem 0}</style>
+<h1>Paper Workbench: the owner's view</h1>
+"""
+PASSWORD = """<form><label>Password of the owner<input type="password" autocomplete="current-password" required autofocus></label>
 <button>Log in</button><p role="status"></p></form><script>
 document.querySelector("form").addEventListener("submit", async (event) => {
   event.preventDefault();
@@ -40,7 +44,10 @@ document.querySelector("form").addEventListener("submit", async (event) => {
   const reply = await fetch("login", {method: "POST", headers: {"x-workbench": "1"}, body});
   const answer = await reply.json();
   if (reply.ok) location.href = "../"; else document.querySelector("p").textContent = answer.error;
-});</script></html>"""
+});</script>
+"""
+HUB = """<p><a href="../login/huggingface?_target_url=/">Log in with your name on the Hub</a></p>
+"""
 
 
 class OwnerLogin:
@@ -102,7 +109,8 @@ class OwnerLogin:
         """wb/login (the form, and where it sends) and wb/logout."""
 
         async def form(request: Request) -> Response:
-            return HTMLResponse(FORM, headers={"Cache-Control": "no-store"})
+            ways = (PASSWORD if self._digest else "") + (HUB if has_hub else "")
+            return HTMLResponse(f"{PAGE}{ways}</html>", headers={"Cache-Control": "no-store"})
 
         async def login(request: Request) -> Response:
             return await self._login(request)
@@ -115,10 +123,12 @@ class OwnerLogin:
             self.leave(request.cookies.get(COOKIE, ""))
             return JSONResponse({}, headers={"set-cookie": cookie(request.scope, COOKIE, "", 0)})
 
+        has_hub = self.has_names and not what_is_missing()
+        found = [Route("/wb/login", form)] if self._digest or has_hub else []
         if self._digest is None:
-            return []
+            return found
         return [
-            Route("/wb/login", form),
+            *found,
             Route("/wb/login", login, methods=["POST"]),
             Route("/wb/logout", logout, methods=["POST"]),
         ]
@@ -148,19 +158,6 @@ class OwnerLogin:
 
 class TooMany(Exception):
     """Too many wrong passwords within a minute, whoever sent them."""
-
-
-def hub_name(request: Any) -> str:
-    """The name with which somebody is logged in to the Hub, from the session that Gradio's OAuth routes have signed;
-    empty where nobody is, or where this is no Space (elsewhere Gradio only plays at logging in)."""
-    if not (os.environ.get("SPACE_ID") and os.environ.get("OAUTH_CLIENT_SECRET")):
-        return ""
-    inner = getattr(request, "request", None) or request  # gr.Request wraps Starlette's
-    session = (getattr(inner, "scope", None) or {}).get("session") or {}
-    info = session.get("oauth_info") or {}
-    if info.get("expires_at", 0) < time.time():
-        return ""
-    return str((info.get("userinfo") or {}).get("preferred_username") or "")
 
 
 def _digest(token: str) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from storage import RunQuery
 from storage.ids import new_id
-from ui.owner_login import MAX_FAILURES, OwnerLogin, hub_name
+from ui.hub_login import VARIABLES, hub_name
+from ui.owner_login import MAX_FAILURES, OwnerLogin
 from workbench.access import NOBODY, Demo
 from workbench.errors import UsageError
 
@@ -152,11 +153,16 @@ def test_a_name_counts_only_where_the_hub_vouches_for_it(monkeypatch: pytest.Mon
     info = {"userinfo": {"preferred_username": "alice"}, "expires_at": 9e12}
     request = SimpleNamespace(scope={"session": {"oauth_info": info}}, cookies={})
     login = OwnerLogin(names=frozenset({"alice"}))
-    monkeypatch.delenv("SPACE_ID", raising=False)
-    assert hub_name(request) == ""
-    assert not login.is_owner(request)
-    monkeypatch.setenv("SPACE_ID", "alice/papers")
-    monkeypatch.setenv("OAUTH_CLIENT_SECRET", "signed")
+    for name in ("SYSTEM", "SPACE_ID", *VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "SYSTEM": "spaces",
+        "SPACE_ID": "alice/papers",
+        **dict.fromkeys(VARIABLES, "told"),
+    }.items():
+        assert hub_name(request) == ""
+        assert not login.is_owner(request)
+        monkeypatch.setenv(name, value)
     assert login.is_owner(request)
     assert not OwnerLogin(names=frozenset({"bob"})).is_owner(request)
     info["expires_at"] = 1.0

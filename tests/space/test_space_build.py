@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import socket
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from space_process import called, running
 
 from storage import Status
 from ui.space import bring_showcase
@@ -36,44 +33,6 @@ def built(workbench: Workbench, tmp_path: Path) -> Path:
     folder = tmp_path / "space"
     assert space.build(workbench, folder) == [run.id]
     return folder
-
-
-@contextmanager
-def running(folder: Path, *, zero: bool = False, **variables: str) -> Iterator[str]:
-    """The Space's app.py in a process as the Hub starts it; answers its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    kept = {
-        name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "OMP_NUM_THREADS") if name in os.environ
-    }
-    paths = [str(TESTS / "fixture_plugin"), *([str(TESTS / "fixture_spaces")] if zero else [])]
-    environment = {
-        **kept, "PYTHONPATH": os.pathsep.join(paths), "SYSTEM": "spaces", "SPACE_ID": "someone/papers",
-        "SPACE_HOST": "someone-papers.hf.space", "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port),
-        "WORKBENCH_HOME": str(folder.parent / "space-home"), "WORKBENCH_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", **variables,
-    }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        line = next((line for line in process.stdout if "http" in line), "")
-        found = re.search(r"https?://[\w.:]+", line)
-        assert found, f"the Space ended with code {process.wait()} before it served"
-        yield found.group()
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
-        process.stdout.close()
-
-
-def called(client: httpx.Client, name: str, *data: Any) -> Any:
-    begun = client.post(f"/gradio_api/call/{name}", json={"data": list(data)}).json()
-    text = client.get(f"/gradio_api/call/{name}/{begun['event_id']}").text
-    import json
-
-    return json.loads(text.strip().rpartition("data: ")[2])[0]
 
 
 def test_the_folder_holds_all_that_a_space_needs(built: Path) -> None:

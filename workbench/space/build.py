@@ -66,7 +66,7 @@ Built by `workbench space build`. What can be set in the Space's settings:
 | variable or secret | meaning |
 |---|---|
 | `WORKBENCH_OWNER_PASSWORD` (secret) | password of the owner's view at `wb/login` |
-| `WORKBENCH_OWNERS` | names of the Hub that are the owner (with `hf_oauth: true` above) |
+| `WORKBENCH_OWNERS` | names of the Hub that are the owner (with `hf_oauth: true` above); they log in at `wb/login` of the Space's own address |
 | `WORKBENCH_SNAPSHOTS_URL` | where the records are copied to and restored from: `hf://datasets/NAME/records`, `s3://...` |
 | `WORKBENCH_SNAPSHOTS_S` | seconds between two copies (default 600) |
 | `WORKBENCH_DEMO_RUNS`, `_QUEUE`, `_RUN_SECONDS`, `_UPLOAD_MB`, `_ALLOW` | limits for visitors |
