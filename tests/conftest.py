@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from postgres_cluster import Cluster, cluster, missing
+from sqlalchemy import make_url
 
 from storage import Store
 from workbench.catalog import Catalog, Origin
@@ -30,6 +31,20 @@ def postgres_cluster() -> Iterator[Cluster]:
         pytest.skip(reason)
     with cluster() as made:
         yield made
+
+
+@pytest.fixture
+def postgres_schema(postgres_cluster: Cluster) -> Iterator[str]:
+    """The URL of a schema of the test's own in it."""
+    import psycopg
+
+    name, plain = f"test_{secrets.token_hex(8)}", postgres_cluster.url.replace("+psycopg", "")
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    options = {"options": f"-csearch_path={name}"}
+    yield make_url(postgres_cluster.url).update_query_dict(options).render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 @pytest.fixture

@@ -179,6 +179,11 @@ class Workbench:
         if self._dispatcher is not None:
             self._dispatcher.only = self._only
 
+    def get_ready(self) -> None:
+        """Make the executor, so that one that cannot be had is told before there is a run. It takes nothing out of the
+        queue that `execute_only` does not name. Raises UsageError, BadSetting."""
+        self._execute_with()
+
     def start(self, run_id: str) -> None:
         """See to it that a queued run is executed: at once with the inline executor (this returns at its end),
         otherwise by a worker as soon as one is free."""
@@ -191,6 +196,9 @@ class Workbench:
 
     def submit(self, engine_key: str, values: Mapping[str, Any] | None = None, **options: Any) -> Run:
         """`create` and `start` in one; takes the options of `create`. Answers the run as it then stands."""
+        if self._executor is None:
+            self.check(engine_key, values or {}, options.get("preset", "default"))
+            self.get_ready()
         run = self.create(engine_key, values, **options)
         self.start(run.id)
         return self.run(run.id)

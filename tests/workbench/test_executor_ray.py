@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from storage import Status
+from workbench.errors import UsageError
+from workbench.executors import on_ray
+from workbench.executors.elsewhere import needs_shared_database, needs_shared_files
 from workbench.runs import Workbench
+from workbench.settings import Settings
 
 if not os.environ.get("CI"):
     pytest.importorskip("ray", reason="the extra [ray] is not installed")
@@ -102,9 +108,23 @@ def test_a_worker_that_dies_and_a_task_that_cannot_begin_are_told(bench: Workben
     assert "worker died" in killed.error
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """Where the records are: in the home, and as several machines have them, in PostgreSQL with a shared folder."""
+    if request.param == "sqlite":
+        return {}
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    return {
+        "database_url": request.getfixturevalue("postgres_schema"),
+        "artifacts_url": f"file://{folder.as_posix()}",
+    }
+
+
 def test_a_node_that_is_lost_interrupts_its_run_which_can_be_submitted_again(
-    cluster: Any, bench: Workbench
+    cluster: Any, records: dict[str, str], make_workbench: Make
 ) -> None:
+    bench = make_workbench(executor="ray", slots=0, grace_s=1.0, device="auto", **records)
     run = bench.submit("fixture", ENDLESS)
     wait_until(lambda: is_recording(bench, run.id))
     cluster.remove_node(cluster.node, allow_graceful=False)
@@ -119,6 +139,9 @@ def test_a_node_that_is_lost_interrupts_its_run_which_can_be_submitted_again(
     assert bench.run(again.id).status is Status.queued, "it waits for a machine"
     cluster.node = cluster.add_node(num_cpus=2, num_gpus=2, object_store_memory=STORE_BYTES)
     assert bench.follow(again.id).status is Status.finished
+    pictures = bench.record(again.id).pictures()
+    assert pictures
+    assert all(bench.store.artifacts.read(picture.hash) for picture in pictures)
 
 
 def test_closing_ends_the_tasks(cluster: Any, bench: Workbench, make_workbench: Make) -> None:
@@ -127,3 +150,29 @@ def test_closing_ends_the_tasks(cluster: Any, bench: Workbench, make_workbench: 
     bench.close()
     after = make_workbench(executor="inline").run(run.id)
     assert (after.status, after.error_kind) == (Status.interrupted, "WorkbenchClosed")
+
+
+def test_an_address_at_which_nobody_answers_is_told_at_once() -> None:
+    with socket.socket() as taken:  # bound and not listening: whoever connects is refused
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        for address in (f"127.0.0.1:{port}", f"ray://localhost:{port}"):
+            with pytest.raises(UsageError, match=r"nobody answers at .*RAY_ADDRESS"):
+                on_ray.answers(address)
+        taken.listen()
+        on_ray.answers(f"127.0.0.1:{port}")
+    for address in ("", "auto", "local"):
+        on_ray.answers(address)
+
+
+def test_several_machines_need_a_database_and_files_that_all_reach(home: Path, tmp_path: Path) -> None:
+    own = Settings.at(home)
+    with pytest.raises(UsageError, match="WORKBENCH_DATABASE_URL"):
+        needs_shared_database(own, "It")
+    shared = replace(own, database_url="postgresql+psycopg://somewhere/records")
+    needs_shared_database(shared, "It")
+    for address in (own.artifacts_url, str(home / "artifacts"), f"file://{home}/deep/er"):
+        with pytest.raises(UsageError, match="WORKBENCH_ARTIFACTS_URL"):
+            needs_shared_files(replace(shared, artifacts_url=address), "It")
+    for address in (f"file://{tmp_path}/mnt", "s3://bucket/prefix", str(tmp_path / "other")):
+        needs_shared_files(replace(shared, artifacts_url=address), "It")

@@ -2,41 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from postgres_cluster import Cluster
-from sqlalchemy import event, make_url
+from sqlalchemy import event
 
 from storage import Status
 from workbench.runs import Workbench
 
 
-@pytest.fixture
-def shared(postgres_cluster: Cluster) -> Iterator[str]:
-    """The URL of a schema of the test's own."""
-    import psycopg
-
-    name, plain = f"test_{secrets.token_hex(8)}", postgres_cluster.url.replace("+psycopg", "")
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {name}")
-    options = {"options": f"-csearch_path={name}"}
-    yield make_url(postgres_cluster.url).update_query_dict(options).render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(f"DROP SCHEMA {name} CASCADE")
-
-
 def test_a_run_asked_here_is_executed_there_and_cancelled_from_here(
-    make_workbench: Callable[..., Workbench], shared: str, monkeypatch: pytest.MonkeyPatch
+    make_workbench: Callable[..., Workbench], postgres_schema: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Far apart looks, so that only news can be the reason for what follows.
     monkeypatch.setattr("workbench.dispatcher.QUIET_POLL_S", 300.0)
     monkeypatch.setattr("workbench.following.QUIET_LOOK_S", 300.0)
-    there = make_workbench(database_url=shared)
-    here = make_workbench(database_url=shared, executor="inline")
+    there = make_workbench(database_url=postgres_schema)
+    here = make_workbench(database_url=postgres_schema, executor="inline")
     there.look_around()
     news = there.store.news()
     assert news is not None
@@ -55,9 +39,9 @@ def test_a_run_asked_here_is_executed_there_and_cancelled_from_here(
 
 
 def test_a_recorder_does_not_ask_for_commands_while_news_arrive(
-    make_workbench: Callable[..., Workbench], shared: str
+    make_workbench: Callable[..., Workbench], postgres_schema: str
 ) -> None:
-    bench = make_workbench(database_url=shared, executor="inline")
+    bench = make_workbench(database_url=postgres_schema, executor="inline")
     news = bench.store.news()
     assert news is not None
     assert news.wait_until_live(60)

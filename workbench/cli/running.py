@@ -26,7 +26,9 @@ EXIT_CODES = {Status.finished: 0, Status.failed: 1, Status.interrupted: 1, Statu
 def run(arguments: argparse.Namespace) -> int:
     """Create a run and execute it here (on a cluster where the executor is one), or only queue it with `--detach`."""
     with Workbench.open(Settings.from_environment()) as workbench:
-        created = _create(workbench, arguments)
+        created = _create(
+            workbench, arguments, is_elsewhere=not arguments.detach and _is_elsewhere(workbench)
+        )
         if arguments.detach:
             if arguments.json:
                 print_json(run_document(workbench.record(created.id)))
@@ -35,12 +37,16 @@ def run(arguments: argparse.Namespace) -> int:
             return 0
         line = ProgressLine(created.engine)
         with Interruption(lambda: line.say(STOPPING)) as interruption, engines_print_to_stderr():
-            if workbench.settings.executor in ("ray", "submitit"):
+            if _is_elsewhere(workbench):
                 ended = _elsewhere(workbench, created.id, line, interruption)
             else:
                 ended = workbench.run_inline(created.id, line, interruption.wish, interruption.insist)
         line.clear()
         return _tell(workbench, ended, is_json=arguments.json)
+
+
+def _is_elsewhere(workbench: Workbench) -> bool:
+    return workbench.settings.executor in ("ray", "submitit")
 
 
 def _elsewhere(workbench: Workbench, run_id: str, line: ProgressLine, interruption: Interruption) -> Run:
@@ -134,7 +140,9 @@ def claims(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _create(workbench: Workbench, arguments: argparse.Namespace) -> Run:
+def _create(workbench: Workbench, arguments: argparse.Namespace, *, is_elsewhere: bool) -> Run:
+    """The run that is asked for. A cluster that it is meant for must answer first: otherwise the run would wait for the
+    next server that comes along."""
     options = {"tags": tuple(arguments.tags), "note": arguments.note}
     parent = workbench.find(arguments.parent) if arguments.parent else None
     key = arguments.key or (parent.engine if parent else None)
@@ -142,15 +150,18 @@ def _create(workbench: Workbench, arguments: argparse.Namespace) -> Run:
         raise UsageError("Name the engine to run, or a run to repeat with --from. See workbench engines.")
     engine = workbench.catalog.engine(key)
     values = parse_assignments(engine, arguments.assignments, workbench.ingest)
-    if parent is None:
-        return workbench.create(
-            key, values, preset=arguments.preset or "default", seed=arguments.seed, **options
-        )
-    if parent.engine != key:
+    if parent is not None and parent.engine != key:
         raise UsageError(f"Run {parent.id} is one of {parent.engine}, not of {key}.")
-    if arguments.preset:
+    if parent is not None and arguments.preset:
         raise UsageError("--from brings all parameters of the run along; --preset cannot be used with it.")
-    return workbench.fork(parent.id, values, arguments.seed, **options)
+    preset = arguments.preset or "default"
+    if is_elsewhere:
+        workbench.check(key, {**parent.params, **values} if parent else values, preset)
+        workbench.execute_only(())
+        workbench.get_ready()
+    if parent is not None:
+        return workbench.fork(parent.id, values, arguments.seed, **options)
+    return workbench.create(key, values, preset=preset, seed=arguments.seed, **options)
 
 
 def _tell(workbench: Workbench, ended: Run, *, is_json: bool) -> int:

@@ -73,6 +73,9 @@ def _made(workbench: Workbench, arguments: argparse.Namespace) -> Sweep:
     values = parse_assignments(engine, arguments.assignments, workbench.ingest)
     seeds = tuple(range(arguments.seed, arguments.seed + arguments.seeds))
     plan = Plan(engine.key, axes, seeds, arguments.preset, values)
+    if not arguments.detach:
+        sweeps.check(workbench, plan)
+        _get_ready(workbench)
     return sweeps.create(workbench, plan, tags=arguments.tags, note=arguments.note)
 
 
@@ -81,8 +84,18 @@ def _resumed(workbench: Workbench, arguments: argparse.Namespace) -> Sweep:
         raise UsageError("--resume goes on with a sweep as it is; leave engine, --over and --set out.")
     workbench.mark_dead()
     found = workbench.find(arguments.resume)
+    sweeps.read(workbench, found.id)
+    if not arguments.detach:
+        _get_ready(workbench)
     sweeps.repeat(workbench, found.id)
     return sweeps.read(workbench, found.id)
+
+
+def _get_ready(workbench: Workbench) -> None:
+    """Have the executor answer before there are cells: otherwise they would wait for the next server that comes along."""
+    if workbench.settings.executor != "inline":
+        workbench.execute_only(())
+        workbench.get_ready()
 
 
 def _execute(workbench: Workbench, made: Sweep, teller: Teller, interruption: Interruption) -> None:

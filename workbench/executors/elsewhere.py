@@ -11,7 +11,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 from storage import RunNotFound, Status, Store
@@ -32,9 +33,12 @@ ATTEMPTS = 2
 log = logging.getLogger("workbench")
 
 
-def execute_alone(settings_json: str, run_id: str) -> None:
-    """One run in a process that knows nothing but the settings; the process ends where the engine does not stop."""
+def execute_alone(settings_json: str, run_id: str, address: str = "") -> None:
+    """One run in a process that knows nothing but the settings; the process ends where the engine does not stop. The
+    settings may leave the database's address to a file, `address`."""
     settings = Settings.from_json(settings_json)
+    if address:
+        settings = replace(settings, database_url=Path(address).read_text())
     settings.home.mkdir(parents=True, exist_ok=True)
     with Store.open(settings.database_url, settings.artifacts_url, wal=settings.wal) as store:
 
@@ -194,14 +198,26 @@ class ElsewhereExecutor:
         self._ends.write()
 
 
-def needs_shared_records(settings: Settings, where: str) -> None:
-    """Refuse records that other machines cannot reach.
+def needs_shared_database(settings: Settings, where: str) -> None:
+    """Refuse a database that other machines cannot reach.
 
     Raises UsageError."""
     if settings.database_url.startswith("sqlite"):
         raise UsageError(
             f"{where} has several machines, which cannot share a SQLite file: set WORKBENCH_DATABASE_URL to a "
             "PostgreSQL database, and WORKBENCH_ARTIFACTS_URL to a place that all of them reach. See docs/scaling.md."
+        )
+
+
+def needs_shared_files(settings: Settings, where: str) -> None:
+    """Refuse a folder for artifacts that lies in this machine's home: what a run keeps elsewhere would stay there.
+
+    Raises UsageError."""
+    scheme, _, rest = settings.artifacts_url.rpartition("://")
+    if scheme in ("", "file", "local") and Path(rest).absolute().is_relative_to(settings.home.absolute()):
+        raise UsageError(
+            f"{where} has several machines, and WORKBENCH_ARTIFACTS_URL is a folder in the home of this one: set it to "
+            "a folder or bucket that all of them reach. See docs/scaling.md."
         )
 
 

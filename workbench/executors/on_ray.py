@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import re
+import socket
 from typing import Any
 
 from workbench.errors import UsageError
 from workbench.execution import Bench
-from workbench.executors.elsewhere import ElsewhereExecutor, End, execute_alone, needs_shared_records
+from workbench.executors.elsewhere import (
+    ElsewhereExecutor,
+    End,
+    execute_alone,
+    needs_shared_database,
+    needs_shared_files,
+)
 
 CLOSE_S = 5.0
+PROBE_S = 5.0
+_HOST = re.compile(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)/?")
 
 
 class RayExecutor(ElsewhereExecutor):
@@ -34,13 +45,15 @@ class RayTasks:
         self._settings = bench.settings
         self._is_ours = not ray.is_initialized()
         if self._is_ours:
+            answers(os.environ.get("RAY_ADDRESS", ""))
             try:
                 ray.init(logging_level=logging.ERROR, log_to_driver=False)
             except (ConnectionError, RuntimeError, ValueError) as error:
                 sentence = str(error).strip().partition("\n")[0][:200]
                 raise UsageError(f"The Ray cluster cannot be reached: {sentence}") from error
         if len({node["NodeManagerHostname"] for node in self._ray.nodes() if node["Alive"]}) > 1:
-            needs_shared_records(bench.settings, "The Ray cluster")
+            needs_shared_database(bench.settings, "The Ray cluster")
+            needs_shared_files(bench.settings, "The Ray cluster")
 
     def launch(self, run_id: str) -> Any:
         task = self._ray.remote(max_retries=0)(execute_alone)
@@ -89,3 +102,17 @@ class RayTasks:
             return self._settings.run_gpus
         may_use = self._settings.device == "auto" or self._settings.device.startswith("cuda")
         return 1.0 if may_use and self._ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
+
+
+def answers(address: str) -> None:
+    """See whether anybody listens where `RAY_ADDRESS` points: Ray itself would try for minutes, without a word.
+
+    Raises UsageError."""
+    if not (found := _HOST.fullmatch(address.strip())):
+        return  # "auto", "local" or none: on this machine
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=PROBE_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"The Ray cluster cannot be reached: nobody answers at {address} (RAY_ADDRESS): {error}."
+        ) from error
