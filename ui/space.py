@@ -36,12 +36,17 @@ def serve(app_file: str) -> None:
         if schedule:
             schedule.start()
         try:
-            host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
-            port = int(os.environ.get("GRADIO_SERVER_PORT") or 7860)
+            host, port = place(os.environ)
             serve_page(workbench, host=host, port=port, limits=limits)
         finally:
             if schedule:
                 schedule.close()
+
+
+def place(environment: Mapping[str, str]) -> tuple[str, int]:
+    """Where the page listens: on a Space at every address, where somebody tries the folder out at their own alone."""
+    host = "0.0.0.0" if environment.get("SPACE_ID") else "127.0.0.1"
+    return environment.get("GRADIO_SERVER_NAME") or host, int(environment.get("GRADIO_SERVER_PORT") or 7860)
 
 
 def space_settings(environment: Mapping[str, str]) -> Settings:

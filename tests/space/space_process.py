@@ -19,8 +19,16 @@ TESTS = Path(__file__).parents[1]
 
 
 @contextmanager
-def running(folder: Path, *, zero: bool = False, **variables: str) -> Iterator[str]:
-    """The Space's app.py in a process as the Hub starts it; answers its address."""
+def running(
+    folder: Path,
+    *,
+    zero: bool = False,
+    python: str = sys.executable,
+    path: str | None = None,
+    **variables: str,
+) -> Iterator[str]:
+    """The Space's app.py in a process as the Hub starts it; answers its address. `path` is the PYTHONPATH, without one
+    that of the fixture engine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -29,12 +37,12 @@ def running(folder: Path, *, zero: bool = False, **variables: str) -> Iterator[s
     }
     paths = [str(TESTS / "fixture_plugin"), *([str(TESTS / "fixture_spaces")] if zero else [])]
     environment = {
-        **kept, "PYTHONPATH": os.pathsep.join(paths), "SYSTEM": "spaces", "SPACE_ID": "someone/papers",
+        **kept, "PYTHONPATH": os.pathsep.join(paths) if path is None else path, "SYSTEM": "spaces", "SPACE_ID": "someone/papers",
         "SPACE_HOST": "someone-papers.hf.space", "GRADIO_SERVER_NAME": "127.0.0.1", "GRADIO_SERVER_PORT": str(port),
         "WORKBENCH_HOME": str(folder.parent / "space-home"), "WORKBENCH_DEVICE": "cpu", "HF_HUB_OFFLINE": "1", **variables,
     }  # fmt: skip
     process = subprocess.Popen(
-        [sys.executable, "app.py"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+        [python, "app.py"], cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     try:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from packaging.requirements import Requirement
 from space_process import called, running
 
 from storage import Status
@@ -57,7 +58,11 @@ def test_the_folder_holds_all_that_a_space_needs(built: Path) -> None:
     assert len(fields["short_description"]) <= 60
     requirements = (built / "requirements.txt").read_text("utf-8").splitlines()
     assert any(line.startswith("torch") for line in requirements)
-    assert not any("extra" in line or line.startswith(("pytest", "gradio")) for line in requirements)
+    assert not any("extra" in line or line.startswith("pytest") for line in requirements)
+    [gradio] = [Requirement(line) for line in requirements if line.startswith("gradio")]
+    assert gradio.specifier.contains(fields["sdk_version"]), (
+        "what the Hub installs besides must not contradict"
+    )
     texts = "".join(
         path.read_text("utf-8")
         for path in (built / "app.py", built / "README.md", built / "requirements.txt")

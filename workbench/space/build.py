@@ -167,12 +167,12 @@ def workbench_home() -> str:
 
 
 def _requirements(*, oauth: bool, zero_gpu: bool) -> list[str]:
-    """The distribution's own requirements without extras. Gradio comes with the Space's SDK, at its version."""
+    """The distribution's own requirements without extras: all that a fresh environment needs. Gradio is among them with its
+    bounds; on the Hub it comes with the Space's SDK, whose version lies within them."""
     found = []
     for line in importlib.metadata.requires(DISTRIBUTION) or []:
-        if "extra ==" in line or line.startswith("gradio"):
-            continue
-        found.append(line.partition(";")[0].strip())
+        if "extra ==" not in line:
+            found.append(line.partition(";")[0].strip())
     if oauth:
         found += ["authlib>=1.3", "itsdangerous>=2.1"]
     if zero_gpu:
