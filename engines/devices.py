@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -86,16 +87,28 @@ def torch_generator(seed: int, *names: str | int, device: str = "cpu") -> torch.
     return torch.Generator(device=device).manual_seed(state)
 
 
-def memory_bytes() -> int:
-    """Memory that is free for this process, in bytes: the smaller of the machine's and the container's."""
+def memory_bytes(group: Path = Path("/sys/fs/cgroup")) -> int:
+    """Memory that is free for this process, in bytes: the smaller of the machine's and the container's (cgroup v2).
+
+    A container is charged for files that were read lately; the kernel gives those pages back before it refuses any, so they
+    count as free, as they do in the machine's own figure."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
     try:
-        with open("/sys/fs/cgroup/memory.max") as limit, open("/sys/fs/cgroup/memory.current") as used:
-            text = limit.read().strip()
-            if text != "max":
-                free = min(free, int(text) - int(used.read()))
+        limit = (group / "memory.max").read_text().strip()
+        used = int((group / "memory.current").read_text())
     except OSError:
         return free
-    return max(free, 0)
+    if limit == "max":
+        return free
+    return max(min(free, int(limit) - used + _reclaimable(group / "memory.stat")), 0)
+
+
+def _reclaimable(stat: Path) -> int:
+    """Bytes of files that were not read lately, of a cgroup's memory.stat; 0 where there is none."""
+    try:
+        pages = dict(line.split(maxsplit=1) for line in stat.read_text().splitlines() if " " in line)
+        return int(pages.get("inactive_file", 0))
+    except (OSError, ValueError):
+        return 0
