@@ -108,7 +108,7 @@ def main() -> None:
         return accuracy(averaged(average, vae), per_task=20, seed=3, steps=20)
 
     train(
-        Budget("f", options.folder, options.minutes),
+        Budget.of(options, "f"),
         {"unet": unet, "text": text},
         optimizer,
         step,

@@ -69,7 +69,7 @@ def regression(options: Any, stack: Stack, pairs: Pairs) -> None:
         return numbers(loss=loss)
 
     train(
-        Budget("g-pairs", options.folder, options.minutes),
+        Budget.of(options, options.name or "g-pairs"),
         {"unet": unet},
         optimizer,
         step,
@@ -146,12 +146,13 @@ def matching(options: Any, stack: Stack, pairs: Pairs) -> None:
         return numbers(match=match, fake=learnt, anchor=anchor)
 
     train(
-        Budget("g", options.folder, options.minutes),
+        Budget.of(options, options.name or "g"),
         {"unet": unet, "fake": fake},
         optimizer,
         step,
         schedule=lambda p, n: flat_then_cosine(p, n, warm=20, flat=0.5, end=0.05),
         average=average,
+        others=[second],
         report=lambda: accuracy(averaged(average["unet"], stack), per_task=40, seed=3, steps=1),
         report_minutes=2.0,
     )
@@ -159,7 +160,7 @@ def matching(options: Any, stack: Stack, pairs: Pairs) -> None:
 
 def main() -> None:
     """Run the stage that the name asks for."""
-    options = arguments("Train G.", 6.0)
+    options = arguments("Train G.", 6.0, is_staged=True)
     torch.manual_seed(options.seed)
     stack = final_stack(options.folder)
     pairs = Pairs(options.folder, stack)

@@ -1,4 +1,4 @@
-"""What all training scripts share: a budget in CPU minutes, learning-rate schedules, EMA, checkpoints, a log."""
+"""What all training scripts share: a budget in CPU minutes or steps, learning-rate schedules, EMA, checkpoints, a log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,33 @@ import torch
 from torch import nn
 
 
-def arguments(description: str, minutes: float) -> argparse.Namespace:
-    """The command line of a training script: folder, CPU minutes, seed."""
+def arguments(description: str, minutes: float, *, is_staged: bool = False) -> argparse.Namespace:
+    """The command line of a script that trains: folder, budget, seed; `is_staged` scripts also have names of runs."""
     parser = argparse.ArgumentParser(description=description)
+    add_common(parser)
+    add_budget(parser, minutes)
+    if is_staged:
+        parser.add_argument("--name", default="", help="name of the run, where it differs from the script's")
+        parser.add_argument("--start", default="", help="run whose weights to start from")
+    return parse(parser)
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Where to work, and the seed."""
     parser.add_argument("--folder", type=Path, default=Path("train-images"), help="checkpoints and logs")
-    parser.add_argument("--minutes", type=float, default=minutes, help="budget in CPU minutes")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--name", default="", help="name of the run, where it differs from the script's")
-    parser.add_argument("--start", default="", help="run whose weights to start from")
+
+
+def add_budget(parser: argparse.ArgumentParser, minutes: float) -> None:
+    """How long to train."""
+    parser.add_argument("--minutes", type=float, default=minutes, help="budget in CPU minutes")
+    parser.add_argument(
+        "--steps", type=int, default=0, help="budget in steps instead: the same weights each time"
+    )
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments, with the folder made and torch kept to OMP_NUM_THREADS threads."""
     parsed = parser.parse_args()
     parsed.folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
@@ -76,14 +95,16 @@ def load(path: Path) -> dict[str, Any]:
 
 @dataclass
 class Budget:
-    """CPU minutes of a run over all its sittings, with a line in the log each minute.
+    """CPU minutes of a run over all its sittings, or its steps, with a line in the log each minute.
 
-    A file `<name>.minutes` in the folder changes the budget of a run under way, and with it the decay of the
-    learning rate: for machines whose share of the processor cannot be known beforehand."""
+    By minutes the learning rate follows the time that the processor took, so a seed fixes the data and their order, but not
+    the weights; by `steps` it fixes them too. A file `<name>.minutes` in the folder changes the minutes of a run under way,
+    and with them the decay of the learning rate: for machines whose share of the processor cannot be known beforehand."""
 
     name: str
     folder: Path
     minutes: float
+    steps: int = 0
     spent_s: float = 0.0
     step: int = 0
     _mark: float = field(default_factory=time.process_time)
@@ -91,9 +112,16 @@ class Budget:
     _sums: dict[str, float] = field(default_factory=dict)
     _number: int = 0
 
+    @classmethod
+    def of(cls, options: argparse.Namespace, name: str) -> Budget:
+        """The budget of a command line."""
+        return cls(name, options.folder, options.minutes, options.steps)
+
     @property
     def progress(self) -> float:
         """Share of the budget that is used, 0..1."""
+        if self.steps:
+            return min(1.0, self.step / self.steps)
         return min(1.0, self.spent_s / (60 * self.minutes))
 
     def tick(self) -> None:
@@ -142,21 +170,22 @@ def train(
     schedule: Callable[[float, int], float],
     average: dict[str, Average] | None = None,
     clip: float = 1.0,
+    others: Sequence[torch.optim.Optimizer] = (),
     report: Callable[[], dict[str, Any]] | None = None,
     report_minutes: float = 3.0,
 ) -> None:
     """Run `step(number, progress)` (which calls backward and returns values to log) until the budget is used.
 
     Goes on from the checkpoint `<name>.pt` of the folder if there is one, saves it every minute, and writes
-    `report()` into the log every `report_minutes` and at the end. Step n draws its data from a generator
-    seeded by n, so a resumed run sees what an uninterrupted one would have seen."""
+    `report()` into the log every `report_minutes` and at the end. `others` are optimizers that `step` itself moves; the
+    checkpoint keeps them as well. Step n draws its data from a generator seeded by n, so a resumed run sees what an
+    uninterrupted one would have seen."""
     average = average or {}
     path = budget.folder / f"{budget.name}.pt"
     rates = [group["lr"] for group in optimizer.param_groups]
+    kept = [optimizer, *others]
     if path.exists():
-        _resume(path, budget, modules, optimizer, average)
-        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-            group["initial"] = rate
+        _resume(path, budget, modules, kept, average)
     reported = budget.spent_s
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     budget.tick()
@@ -175,13 +204,13 @@ def train(
         budget.note(**values, gradient=float(norm))
         budget.tick()
         if budget.due():
-            _save(path, budget, modules, optimizer, average)
+            _save(path, budget, modules, kept, average)
             extra = {}
             if report and budget.spent_s - reported >= 60 * report_minutes:
                 extra, reported = report(), budget.spent_s
                 budget.tick()
             budget.log(factor=round(factor, 4), **extra)
-    _save(path, budget, modules, optimizer, average)
+    _save(path, budget, modules, kept, average)
     budget.log(end=True, **(report() if report else {}))
 
 
@@ -189,14 +218,14 @@ def _save(
     path: Path,
     budget: Budget,
     modules: dict[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     average: dict[str, Average],
 ) -> None:
     state = {
         "spent_s": budget.spent_s,
         "step": budget.step,
         "modules": {k: m.state_dict() for k, m in modules.items()},
-        "optimizer": optimizer.state_dict(),
+        "optimizers": [o.state_dict() for o in optimizers],
         "average": {k: {"steps": a.steps, "weights": a.weights} for k, a in average.items()},
     }
     save(path, state)
@@ -206,14 +235,15 @@ def _resume(
     path: Path,
     budget: Budget,
     modules: dict[str, nn.Module],
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     average: dict[str, Average],
 ) -> None:
     state = load(path)
     budget.spent_s, budget.step = state["spent_s"], state["step"]
     for key, module in modules.items():
         module.load_state_dict(state["modules"][key])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(kept)
     for key, ema in average.items():
         ema.steps, ema.weights = state["average"][key]["steps"], state["average"][key]["weights"]
     budget._logged = budget.spent_s

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from engines.images.choices import F, open_generator
 from engines.images.embedded import GUIDANCE, STEPS
 from engines.images.rewards.base import Features, Reward
 from engines.images.rewards.loading import load_reward
-from engines.images.training.loop import Average, Budget, load, train
+from engines.images.training.loop import Average, Budget, add_budget, add_common, load, parse, train
 from engines.images.training.noise_aware_card import card
 from engines.images.training.trajectories import LEVELS, REWARDS, decoded, files, read_scored
 from engines.images.ttsnap import weights_file
@@ -116,7 +115,7 @@ def teach(args: argparse.Namespace) -> None:
 
     average = {"pupil": Average(pupil, AVERAGED)}
     train(
-        Budget(f"noise-aware-{args.reward}", args.folder, args.minutes),
+        Budget.of(args, f"noise-aware-{args.reward}"),
         {"pupil": pupil},
         torch.optim.AdamW(pupil.trainable(), lr=RATE, weight_decay=0.01),
         step,
@@ -215,12 +214,10 @@ def main() -> None:
     """Run a command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("command", choices=("train", "evaluate", "export"))
-    parser.add_argument("--folder", type=Path, default=Path("train-images"))
-    parser.add_argument("--seed", type=int, default=0)
+    add_common(parser)
+    add_budget(parser, 40.0)
     parser.add_argument("--reward", choices=REWARDS, default="r2")
-    parser.add_argument("--minutes", type=float, default=40.0, help="CPU minutes")
-    args = parser.parse_args()
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    args = parse(parser)
     {"train": teach, "evaluate": evaluate, "export": export}[args.command](args)
 
 

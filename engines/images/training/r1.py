@@ -246,7 +246,7 @@ def begin(options: Any, name: str, model: nn.Module, heads: Heads) -> samples.Po
 
 def main() -> None:
     """Train R1: `--name roles`, then `--start roles`, then `--name r1-second --start r1` (needs the pool)."""
-    options = arguments("Train R1.", 6.0)
+    options = arguments("Train R1.", 6.0, is_staged=True)
     torch.manual_seed(options.seed)
     model, heads = make_r1(), Heads()
     name = options.name or "r1"
@@ -275,7 +275,7 @@ def main() -> None:
         return {"pairs": pair_accuracy(scorer(plain)), "held": pair_accuracy(scorer(plain), held=True)}
 
     train(
-        Budget(name, options.folder, options.minutes),
+        Budget.of(options, name),
         {"model": model, "heads": heads},
         optimizer,
         roles_first(options, model, heads) if name == "roles" else contrastive,

@@ -153,7 +153,7 @@ def scorer(model: BlipReward) -> Any:
 
 def main() -> None:
     """Train R2."""
-    options = arguments("Train R2.", 10.0)
+    options = arguments("Train R2.", 10.0, is_staged=True)
     torch.manual_seed(options.seed)
     model, heads = make_r2(), Heads()
     name = options.name or "r2"
@@ -201,7 +201,7 @@ def main() -> None:
         return {"pairs": pair_accuracy(scorer(plain)), "held": pair_accuracy(scorer(plain), held=True)}
 
     train(
-        Budget(name, options.folder, options.minutes),
+        Budget.of(options, name),
         {"model": model, "heads": heads},
         optimizer,
         step,

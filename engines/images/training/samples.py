@@ -87,7 +87,7 @@ class Pool:
 
     @classmethod
     def read(cls, *paths: Path) -> Pool:
-        """Pools written by `write`, joined."""
+        """Pools that `pictures.py` wrote, joined."""
         stored = [np.load(path) for path in paths]
         return cls(
             np.concatenate([s["pictures"] for s in stored]), np.concatenate([s["places"] for s in stored])
@@ -119,10 +119,9 @@ def stack_scenes(found: list[tuple[Found, ...]]) -> tuple[np.ndarray, Scenes]:
     return clear, Scenes(*(np.concatenate([getattr(row, name) for row in kept]) for name in names))
 
 
-def write_pool(path: Path, pictures: torch.Tensor, places: np.ndarray) -> None:
-    """Store pictures (float in 0..1) and their captions."""
-    data = (pictures.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
-    np.savez(path, pictures=data, places=np.asarray(places))
+def as_bytes(pictures: torch.Tensor) -> np.ndarray:
+    """Pictures in 0..1 as uint8 [N, 3, 64, 64]."""
+    return (pictures.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
 def join(a: Batch, b: Batch) -> Batch:

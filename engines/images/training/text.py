@@ -52,7 +52,7 @@ def main() -> None:
         }
 
     train(
-        Budget("text", options.folder, options.minutes),
+        Budget.of(options, "text"),
         {"text": encoder, "head": head},
         optimizer,
         step,

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +22,8 @@ from engines.devices import torch_generator
 from engines.images.choices import F, open_generator
 from engines.images.embedded import GUIDANCE, STEPS
 from engines.images.rewards.loading import load_reward
+from engines.images.training.loop import add_common, parse
+from engines.images.training.pieces import add_minutes, in_pieces
 from engines.images.ttsnap.prompts import split
 
 Part = Literal["held", "tuning", "training"]
@@ -125,33 +126,26 @@ def read_scored(folder: Path, part: Part) -> tuple[list[str], dict[str, NDArray[
 def main() -> None:
     """Draw what is missing."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--folder", type=Path, default=Path("train-images"))
-    parser.add_argument("--seed", type=int, default=0)
+    add_common(parser)
+    add_minutes(parser)
     parser.add_argument(
         "--part", choices=("held", "tuning", "training"), nargs="*", default=["held", "tuning", "training"]
     )
     parser.add_argument(
         "--backwards", action="store_true", help="from the last chunk: a second process helps"
     )
-    args = parser.parse_args()
-    torch.set_num_threads(max(1, int(os.environ.get("OMP_NUM_THREADS", "1"))))
+    args = parse(parser)
     folder = args.folder / "trajectories"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     dealt = parts(args.seed)
     (folder / "prompts.json").write_text(json.dumps(dealt, indent=1))
-    for part in args.part:
-        planned = chunks(dealt[part], part)
-        for name, prompts, seeds in reversed(planned) if args.backwards else planned:
-            path = folder / f"{name}.npz"
-            if path.exists():
-                continue
-            partial = path.with_suffix(f".{os.getpid()}.partial.npz")
-            np.savez(partial, **draw(prompts, seeds, name, args.seed, scored=part != "training"))
-            partial.replace(path)
-            print(
-                f"{time.strftime('%H:%M:%S')} {name} {len(prompts) * seeds} {time.process_time() / 60:.2f} CPU min",
-                flush=True,
-            )
+    planned = [
+        (name, partial(draw, prompts, seeds, name, args.seed, scored=part != "training"))
+        for part in args.part
+        for name, prompts, seeds in chunks(dealt[part], part)[:: -1 if args.backwards else 1]
+    ]
+    log = args.folder / f"trajectories{'-backwards' if args.backwards else ''}.log"
+    in_pieces(folder, log, planned, minutes=args.minutes)
 
 
 if __name__ == "__main__":

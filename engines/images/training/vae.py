@@ -110,7 +110,7 @@ def main() -> None:
         return figures
 
     train(
-        Budget("vae", options.folder, options.minutes),
+        Budget.of(options, "vae"),
         {"vae": model},
         optimizer,
         step,

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from engines.images.training import r1, r2, samples
 from engines.images.training.architecture import alphas, attention_mask, make_r1, make_r2, make_scheduler
 from engines.images.training.f import EACH, GROUPS, deal
-from engines.images.training.loop import Average, Budget, flat_then_cosine, load, train
+from engines.images.training.loop import flat_then_cosine
 from engines.images.training.semantics import (
     FEATURES,
     feature_table,
@@ -129,7 +128,7 @@ def test_stored_pictures_are_labelled_for_every_caption(tmp_path):
     batch = samples.renders(rng, 12)
     pictures = batch.pictures.clone()
     pictures[3, :, 20:44, 20:44] = 0.5
-    samples.write_pool(tmp_path / "a.npz", pictures, batch.places)
+    np.savez(tmp_path / "a.npz", pictures=samples.as_bytes(pictures), places=batch.places)
     pool = samples.Pool.read(tmp_path / "a.npz")
     got = pool.take(np.arange(12))
     assert not got.clear[3]
@@ -147,34 +146,6 @@ def test_hard_negatives_for_training_are_never_held_out():
         for i in samples.negatives(rng, place, 5):
             assert not samples._HELD.intersection({i})
     assert all_captions()
-
-
-def test_training_resumes_where_it_stopped(tmp_path):
-    def run(minutes: float) -> tuple[nn.Module, Budget]:
-        torch.manual_seed(0)
-        module = nn.Linear(3, 1)
-        optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
-
-        def step(number: int, progress: float) -> dict[str, float]:
-            x = torch.randn((8, 3), generator=torch.Generator().manual_seed(number))
-            loss = (module(x) - x.sum(1, keepdim=True)).square().mean()
-            loss.backward()
-            return {"loss": float(loss.detach())}
-
-        budget = Budget("toy", tmp_path, minutes)
-        average = {"m": Average(module, 0.9)}
-        train(budget, {"m": module}, optimizer, step, schedule=lambda p, n: 1.0, average=average)
-        return module, budget
-
-    module, budget = run(0.001)
-    first = load(tmp_path / "toy.pt")
-    assert first["step"] == budget.step
-    again, more = run(0.002)
-    assert more.step > budget.step
-    assert (tmp_path / "toy.log").read_text().count('"end": true') == 2
-    assert again.weight.sub(1).abs().max() <= module.weight.sub(1).abs().max() + 1e-6
-    with pytest.raises(FileNotFoundError, match="run the earlier stage first"):
-        load(tmp_path / "other.pt")
 
 
 def test_schedule():
