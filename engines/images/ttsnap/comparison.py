@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from engines.contract import Context
 from engines.devices import numpy_generator
-from engines.events import Event, File, Picture, Progress, Scalar, Table, Text
+from engines.events import Event, File, Picture, Scalar, Table, Text
 from engines.images.ttsnap import figures, judging, lab_file
 from engines.images.ttsnap.contenders import FEWER, Adaptive, Contender, contenders, outcomes
 from engines.images.ttsnap.judging import CLAIMED, Costs
 from engines.images.ttsnap.ledger import Ledger, joined
-from engines.images.ttsnap.method import search
 from engines.images.ttsnap.method.replay import Lab, replay, worth
 from engines.images.ttsnap.method.schedule import Prices, Schedule
 from engines.images.ttsnap.opening import Models
 from engines.images.ttsnap.params import TTSnapParams
-
-Tick = Callable[[str], Progress]
+from engines.images.ttsnap.pools import Pool, Pools, Tick, collected
 
 
 @dataclass(frozen=True)
@@ -37,30 +35,6 @@ class Live:
 def fewer_prices(params: TTSnapParams) -> Prices:
     """Half of the steps."""
     return replace(params.prices, total=max(2, params.steps // 2))
-
-
-def finish(
-    params: TTSnapParams,
-    models: Models,
-    prompt: str,
-    noise: torch.Tensor,
-    levels: Sequence[int],
-    steps: int,
-    tick: Tick,
-    note: str,
-) -> Generator[Progress, None, Ledger]:
-    """The pool of a prompt that starts from `noise` [N, C, H, W], drawn to the end with all levels scored."""
-    number = len(noise)
-    ledger = Ledger(models, prompt, number, levels, steps)
-    race = search.init(
-        models.generator,
-        noise.to(getattr(models.generator, "device", "cpu")),
-        models.conditioning(prompt, number),
-        steps=steps,
-        guidance=params.guidance,
-    )
-    yield from ledger.follow(race.sampling, race.seeds, lambda: tick(note))
-    return ledger
 
 
 def _contenders(params: TTSnapParams, models: Models, lab: Lab, fewer: tuple[Lab, Prices]) -> list[Contender]:
@@ -80,16 +54,9 @@ def on_prompt(
     if params.finishes:
         few = fewer_prices(params)
         number = few.seeds(Schedule(), params.budget)
-        short = yield from finish(
-            params,
-            models,
-            params.prompt,
-            models.race_noise(number, context.seed),
-            (),
-            few.total,
-            tick,
-            f"{number} seeds with {few.total} steps",
-        )
+        note = f"{number} seeds with {few.total} steps"
+        pool = Pool(params.prompt, models.race_noise(number, context.seed), few.total, (), note)
+        (short,) = yield from collected(Pools(models, (pool,), None).ledgers(tick), 1)
         for c in _contenders(params, models, ledger.lab(), (short.lab(), few)):
             own = short if c.name == FEWER else ledger
             count = min(c.prices.seeds(c.schedule, params.budget), own.number)
@@ -129,31 +96,47 @@ def _winner(
 # held-out prompts
 
 
+def pools_of(
+    params: TTSnapParams, context: Context, models: Models, prompts: Sequence[str], levels: tuple[int, ...]
+) -> list[Pool]:
+    """Two pools a prompt, from the same noise: with all steps, and with fewer."""
+    found = []
+    for place, prompt in enumerate(prompts):
+        noise = models.noise(params.pool, context.seed, models.spelled(prompt))
+        note = f"held-out prompt {place + 1} of {len(prompts)}"
+        found.append(Pool(prompt, noise, params.steps, levels, note))
+        found.append(Pool(prompt, noise, fewer_prices(params).total, (), note))
+    return found
+
+
 def on_held_out(
     params: TTSnapParams,
     context: Context,
     models: Models,
-    levels: Sequence[int],
+    levels: tuple[int, ...],
     costs: Costs,
     tick: Tick,
+    lane: Executor | None,
 ) -> Iterator[Event]:
-    """Pools of held-out prompts, then the comparison, the alignment and the claims. Fewer steps draw from the same seeds."""
+    """Pools of held-out prompts, then the comparison, the alignment and the claims."""
     prompts = figures.held(params.bench_prompts)
     few = fewer_prices(params)
     whole: list[Ledger] = []
     short: list[Ledger] = []
-    for place, prompt in enumerate(prompts):
-        note = f"held-out prompt {place + 1} of {len(prompts)}"
-        noise = models.noise(params.pool, context.seed, models.spelled(prompt))
-        whole.append((yield from finish(params, models, prompt, noise, levels, params.steps, tick, note)))
-        short.append((yield from finish(params, models, prompt, noise, (), few.total, tick, note)))
-        lab, fewer = joined(whole, params.pool), joined(short, params.pool)
-        some = _contenders(params, models, lab, (fewer, few))
-        done = outcomes(some, params.budget, draws=params.draws, seed=context.seed, combine=params.combine)
-        for c in some:
-            yield Scalar(
-                c.name, "reward, prompts so far", place + 1, float(worth(c.lab, done[c.name].reward).mean())
+    with Pools(models, pools_of(params, context, models, prompts, levels), lane) as drawn:
+        ledgers = drawn.ledgers(tick)
+        for place in range(len(prompts)):
+            own, half = yield from collected(ledgers, 2)
+            whole.append(own)
+            short.append(half)
+            lab, fewer = joined(whole, params.pool), joined(short, params.pool)
+            some = _contenders(params, models, lab, (fewer, few))
+            done = outcomes(
+                some, params.budget, draws=params.draws, seed=context.seed, combine=params.combine
             )
+            for c in some:
+                value = float(worth(c.lab, done[c.name].reward).mean())
+                yield Scalar(c.name, "reward, prompts so far", place + 1, value)
     if len(prompts) >= lab_file.LEAST_PROMPTS:
         path = lab_file.write(context.scratch / "rewards.npz", lab, fewer)
         yield File(
@@ -163,4 +146,4 @@ def on_held_out(
         yield from judging.verdicts(params, context, some, whole, short, costs)
 
 
-__all__ = ["CLAIMED", "Costs", "Live", "fewer_prices", "finish", "on_held_out", "on_prompt"]
+__all__ = ["CLAIMED", "Costs", "Live", "fewer_prices", "on_held_out", "on_prompt", "pools_of"]

@@ -29,10 +29,11 @@ Claims: `claim_list.CLAIMS`.
 from __future__ import annotations
 
 from collections.abc import Generator
+from concurrent.futures import Executor
 from pathlib import Path
 
 from engines.contract import Context, Engine, Paper, Run
-from engines.devices import one_thread
+from engines.devices import two_lanes
 from engines.events import Event
 from engines.images.ttsnap.claim_list import CLAIMS
 from engines.images.ttsnap.params import TTSnapParams
@@ -56,11 +57,11 @@ PAPER = Paper(
 
 def run(params: TTSnapParams, context: Context) -> Run:
     """The chosen experiment."""
-    with one_thread(params.is_world):
-        yield from _events(params, context)
+    with two_lanes(params.is_world) as lane:
+        yield from _events(params, context, lane)
 
 
-def _events(params: TTSnapParams, context: Context) -> Generator[Event, None, None]:
+def _events(params: TTSnapParams, context: Context, lane: Executor | None) -> Generator[Event, None, None]:
     if params.experiment == "train":
         from engines.images.ttsnap import training
 
@@ -68,11 +69,11 @@ def _events(params: TTSnapParams, context: Context) -> Generator[Event, None, No
     elif params.experiment == "replay":
         from engines.images.ttsnap import replaying
 
-        yield from replaying.run(params, context)
+        yield from replaying.run(params, context, lane)
     else:
         from engines.images.ttsnap import searching
 
-        yield from searching.run(params, context)
+        yield from searching.run(params, context, lane)
 
 
 ENGINE = Engine(

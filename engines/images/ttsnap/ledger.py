@@ -37,6 +37,11 @@ class Ledger:
         self.pictures: dict[int, NDArray[np.uint8]] = {}
 
     @property
+    def everybody(self) -> NDArray[np.int64]:
+        """Numbers of all seeds."""
+        return np.arange(self.number)
+
+    @property
     def finished(self) -> NDArray[np.int64]:
         """Numbers of the seeds whose pictures are finished, ascending."""
         return np.array(sorted(self.pictures), dtype=np.int64)
@@ -74,7 +79,7 @@ class Ledger:
     def follow(
         self, sampling: Sampling, seeds: NDArray[np.int64], tick: Tick
     ) -> Generator[Progress, None, None]:
-        """Bring a batch, fresh or set aside, to its end, scoring it at every level on the way."""
+        """Bring a batch that was set aside to its end, scoring it at every level on the way."""
         at_once = self.models.params.at_once
         while not sampling.is_done:
             sampling = advance_to(self.models.generator, sampling, sampling.index, at_once)

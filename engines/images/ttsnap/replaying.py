@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from concurrent.futures import Executor
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +16,12 @@ from engines.images.ttsnap import claims, comparison, cost, cuts, figures, judgi
 from engines.images.ttsnap.aligning import aligned
 from engines.images.ttsnap.contenders import budgets, contenders, curves, outcomes
 from engines.images.ttsnap.lab_file import Stored
-from engines.images.ttsnap.ledger import Ledger, joined
+from engines.images.ttsnap.ledger import joined
 from engines.images.ttsnap.method.replay import Lab, replay, search_schedules, worth
 from engines.images.ttsnap.method.schedule import PAPER_MULTI, PAPER_SINGLE, SAFE, Prices, Schedule
 from engines.images.ttsnap.opening import AWARE, PLAIN, open_models
 from engines.images.ttsnap.params import TTSnapParams
+from engines.images.ttsnap.pools import Pools, collected
 
 BUDGETS = (0.2, 2.0, 19)
 """From a fifth of the budget to twice of it, as the official notebook's 400 .. 4,000 around 2,000."""
@@ -28,14 +30,14 @@ LEVELS = (0, 2, 3, 4, 5, 6, 7, 9, 11, 13)
 """Steps (of 20) that a pool drawn here is scored at."""
 
 
-def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
-    """Everything of the experiment."""
+def run(params: TTSnapParams, context: Context, lane: Executor | None = None) -> Iterator[Event]:
+    """Everything of the experiment. `lane` is a thread in which pools may be drawn ahead."""
     if lab_file.FIELD in context.inputs:
         yield Progress(0, 4, "reading the stored rewards")
         stored = lab_file.read(context.inputs[lab_file.FIELD])
         work, done = 4.0, 1.0
     else:
-        stored, work, done = yield from _drawn(params, context)
+        stored, work, done = yield from _drawn(params, context, lane)
         path = lab_file.write(context.scratch / "rewards.npz", stored.lab, stored.fewer)
         yield File(
             lab_file.FIELD,
@@ -115,33 +117,28 @@ def _warnings(params: TTSnapParams, stored: Stored, schedule: Schedule) -> Itera
         )
 
 
-def _drawn(params: TTSnapParams, context: Context) -> Generator[Event, None, tuple[Stored, float, float]]:
+def _drawn(
+    params: TTSnapParams, context: Context, lane: Executor | None
+) -> Generator[Event, None, tuple[Stored, float, float]]:
     """A pool of held-out prompts, drawn for this replay, with all steps and with half of them."""
     prompts = figures.held(params.bench_prompts)
     few = comparison.fewer_prices(params).total
     scaled = {round(s * (params.steps - 1) / (cuts.STEPS - 1)) for s in LEVELS}
     levels = tuple(sorted(s for s in {*scaled, *params.schedule.steps} if s < params.steps - 1))
-    work = float(len(prompts) * (params.steps + len(levels) + few + 2)) + 4
+    work = float(len(prompts) * (params.steps + few)) + 4
     done = 0.0
     yield Progress(0, work, "loading the models")
     models = open_models(params, context)
-    whole: list[Ledger] = []
-    short: list[Ledger] = []
 
     def tick(note: str) -> Progress:
         nonlocal done
         done = min(done + 1, work - 4)
         return Progress(done, work, note)
 
-    for place, prompt in enumerate(prompts):
-        noise = models.noise(params.pool, context.seed, models.spelled(prompt))
-        note = f"drawing prompt {place + 1} of {len(prompts)}"
-        whole.append(
-            (yield from comparison.finish(params, models, prompt, noise, levels, params.steps, tick, note))
-        )
-        short.append((yield from comparison.finish(params, models, prompt, noise, (), few, tick, note)))
+    with Pools(models, comparison.pools_of(params, context, models, prompts, levels), lane) as drawn:
+        ledgers = yield from collected(drawn.ledgers(tick), 2 * len(prompts))
     yield Scalar("A call", "TFLOPs", 0, cost.operations(models, prompts[0]).teraflops)
-    return Stored(joined(whole, params.pool), joined(short, params.pool)), work, done
+    return Stored(joined(ledgers[::2], params.pool), joined(ledgers[1::2], params.pool)), work, done
 
 
 def _search(

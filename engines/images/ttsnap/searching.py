@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from concurrent.futures import Executor
 
 from engines.contract import Context
 from engines.events import Event, Progress, Text
@@ -20,13 +21,13 @@ ALIGNED = (2, 4, 9, 12)
 """Steps (of 20) at which alignment is measured besides the prune steps."""
 
 
-def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
-    """Everything of the experiment."""
+def run(params: TTSnapParams, context: Context, lane: Executor | None = None) -> Iterator[Event]:
+    """Everything of the experiment. `lane` is a thread in which held-out pools may be drawn ahead."""
     total = Total(params)
     yield Progress(0, total.work, "loading the models")
     models = open_models(params, context)
     yield from telling.before(params, models, total.seeds)
-    yield from Search(params, context, models, total).events()
+    yield from Search(params, context, models, total, lane).events()
     yield Progress(total.work, total.work, "done")
 
 
@@ -35,12 +36,12 @@ class Total:
 
     def __init__(self, params: TTSnapParams) -> None:
         self.seeds, self.done = params.prices.seeds(params.schedule, params.budget), 0.0
-        few = comparison.fewer_prices(params).total + 1
+        few = comparison.fewer_prices(params).total
         work = params.steps + len(params.schedule.steps) + 1
         if params.finishes:
             work += sum(params.steps - step for step in params.schedule.steps) + few
         if params.is_world:
-            work += params.bench_prompts * (params.steps + len(levels_of(params)) + 1 + few)
+            work += params.bench_prompts * (params.steps + few)
         self.work = float(work)
 
     def tick(self, note: str) -> Progress:
@@ -58,8 +59,10 @@ def levels_of(params: TTSnapParams) -> tuple[int, ...]:
 class Search:
     """Tells of a search while it goes on."""
 
-    def __init__(self, params: TTSnapParams, context: Context, models: Models, total: Total) -> None:
-        self.params, self.context, self.models, self.total = params, context, models, total
+    def __init__(
+        self, params: TTSnapParams, context: Context, models: Models, total: Total, lane: Executor | None
+    ) -> None:
+        self.params, self.context, self.models, self.total, self.lane = params, context, models, total, lane
         self.schedule = params.schedule
         self.live = TTSNAP if models.aware else TTSP if self.schedule.steps else BON
         self.number = total.seeds
@@ -85,7 +88,7 @@ class Search:
         if params.is_world and params.bench_prompts:
             costs = comparison.Costs(self.clock.call, self.clock.verification, counted.teraflops)
             yield from comparison.on_held_out(
-                params, self.context, models, levels_of(params), costs, self.total.tick
+                params, self.context, models, levels_of(params), costs, self.total.tick, self.lane
             )
         else:
             why = "Held-out prompts were switched off, or the model is not the embedded one."
