@@ -13,7 +13,7 @@ from engines.images.rewards.base import Features, Reward, preprocess
 from engines.images.rewards.blip_reward import BlipReward
 
 MEAN, STD = 0.16717, 1.03334
-"""ImageReward's scores are normalised by these; raw scores minus MEAN over STD."""
+"""Raw scores minus MEAN over STD: the numbers of the official code (the paper's notes round the first to .16718)."""
 LENGTH = 35
 VISION = {
     "hidden_size": 1024,

@@ -18,7 +18,7 @@ from engines.images.generators.base import Generator
 from engines.images.rewards.base import Features, Reward
 from engines.images.ttsnap import brought_noise, weights_file
 from engines.images.ttsnap.method.noise_aware import NoiseAware
-from engines.images.ttsnap.method.search import decode
+from engines.images.ttsnap.method.search import DECODE_AT_ONCE, decode
 from engines.images.ttsnap.params import PLAIN_ONLY, SHIPPED, UPLOADED, TTSnapParams
 
 Floats = NDArray[np.float64]
@@ -42,6 +42,8 @@ class Models:
     """Why there is no noise-aware reward, if so."""
     memory: str = ""
     """What full-size models take, in words."""
+    told: dict[str, Mapping[str, Features]] = field(default_factory=dict)
+    """Prompts that were encoded before the rewards' text towers went."""
     given: torch.Tensor | None = None
     """Noises [K, C, H, W] that the reader brought: the first seeds of the race on the reader's own prompt."""
 
@@ -92,8 +94,10 @@ class Models:
         """The prompt as the model writes it."""
         return choices.plain_prompt(prompt) if self.params.is_world else prompt
 
-    def features(self, prompt: str) -> dict[str, Features]:
+    def features(self, prompt: str) -> Mapping[str, Features]:
         """The prompt, encoded once for each reward and judge."""
+        if prompt in self.told:
+            return self.told[prompt]
         both = {**self.rewards, **self.judges}
         return {name: reward.encode([self.spelled(prompt)]) for name, reward in both.items()}
 
@@ -155,16 +159,22 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
     economy = knobs.economy_of(params)
     sources = choices.check_sources(params.reward_sources, params.rewards)
     spare = () if params.offload == "layers" else ("offload = layers",)
+    seeds = params.prices.seeds(params.schedule, params.budget)
+    one_prompt = params.experiment == "search" and not params.is_world
     memory = choices.plan_memory(
         params.model,
         params.rewards,
         context.device,
         ways_out=("at_once = 1", *spare, "fewer rewards", "a smaller model"),
-        batch=params.at_once or params.prices.seeds(params.schedule, params.budget),
+        batch=min(params.at_once or seeds, seeds),
+        pictures=seeds,
+        decode_at_once=DECODE_AT_ONCE,
+        score_at_once=SCORES_AT_ONCE,
         gradients=False,
         guidance=params.guidance,
         sources=sources,
         economy=replace(economy, tiny=""),  # the full decoder is there for the finished pictures
+        drops_text=one_prompt,
     )
     brought = context.inputs.get(brought_noise.FIELD) if params.experiment == "search" else None
     if brought is not None and brought_noise.shape_of(params.model) is None:
@@ -182,6 +192,10 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
         models.given = tensors.get("best_noise", tensors["noise"])  # of a ReNO run, the noise that it found
     if aware:
         _add_pupils(models, context.inputs)
+    if one_prompt:
+        models.told[params.prompt] = models.features(params.prompt)
+        for reward in rewards.values():
+            reward.drop_text()
     return models
 
 
