@@ -39,7 +39,7 @@ from storage.values import (
 from storage.writer import Writer
 
 if TYPE_CHECKING:
-    from storage.bundle import export_bundle, import_bundle
+    from storage.bundle import export_bundle, import_bundle, runs_in_bundle
 
 __all__ = [
     "AlertRow",
@@ -73,12 +73,13 @@ __all__ = [
     "decimated",
     "export_bundle",
     "import_bundle",
+    "runs_in_bundle",
 ]
 
 
 def __getattr__(name: str) -> Any:
     """Bundles are imported on first use: few programs need them, and their models take a while to build."""
-    if name in ("export_bundle", "import_bundle"):
+    if name in ("export_bundle", "import_bundle", "runs_in_bundle"):
         from storage import bundle
 
         return getattr(bundle, name)

@@ -18,7 +18,7 @@ from storage.tables import metadata
 if TYPE_CHECKING:
     from alembic.config import Config
 
-NEWEST = "0001"  # the last file in migrations/versions
+NEWEST = "0002"  # the last file in migrations/versions
 SCRIPTS = Path(__file__).parent / "migrations"
 
 

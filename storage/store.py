@@ -25,7 +25,7 @@ from storage.ids import new_id
 from storage.notices import Notices
 from storage.record import Record
 from storage.status import Status
-from storage.tables import COMMAND, Run
+from storage.tables import COMMAND, REMEMBERED, Run
 from storage.values import CommandRow, RunPage, RunQuery
 from storage.writer import Writer
 
@@ -185,6 +185,18 @@ class Store:
             RunNotFound: no run has this id.
         """
         return Writer(self.database, self.artifacts, run_id)
+
+    def remember(self, topic: str, items: Iterable[str]) -> None:
+        """Write down that these were done; one that was before stays."""
+        rows = [{"topic": topic, "item": item} for item in sorted(set(items))]
+        if rows:
+            statement = self.database.insert_new(REMEMBERED)
+            self.database.write(lambda connection: connection.execute(statement, rows))
+
+    def remembered(self, topic: str) -> set[str]:
+        """All that was written down of a topic."""
+        query = select(REMEMBERED.c.item).where(REMEMBERED.c.topic == topic)
+        return self.database.read(lambda connection: set(connection.execute(query).scalars()))
 
     # The queue, and the life of a run
 

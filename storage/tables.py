@@ -275,6 +275,14 @@ class RunCommand(Base, table=True):
     created_at: float = Field(sa_type=Double)
 
 
+class Remembered(Base, table=True):
+    """Something that was done once and must not be done again, whatever became of it since."""
+
+    __tablename__ = "remembered"
+    topic: str = Field(sa_type=StoredText, primary_key=True)
+    item: str = Field(sa_type=StoredText, primary_key=True)
+
+
 def table_of(model: type[Base]) -> Table:
     """The SQLAlchemy table of a model, for statements that need no objects."""
     return cast(Table, cast(Any, model).__table__)
@@ -294,6 +302,7 @@ ALERT = table_of(RunAlert)
 FILE = table_of(RunFile)
 CLAIM = table_of(RunClaim)
 COMMAND = table_of(RunCommand)
+REMEMBERED = table_of(Remembered)
 
 # The tags come with each run in the same query, joined into one text: no objects and no second round trip.
 setattr(

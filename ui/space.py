@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from storage import StorageError, import_bundle
+from storage import RunQuery, StorageError, import_bundle, runs_in_bundle
 from workbench.access import OWNER, PUBLISHED
 from workbench.demo_limits import DemoLimits
 from workbench.errors import BadSetting, StorageTrouble, storage_seam
@@ -19,6 +19,8 @@ from workbench.snapshots import Schedule, Snapshots
 PERSISTENT = Path("/data")
 """Where a Space has its persistent storage, if it has any."""
 SNAPSHOTS_S = 600.0
+SHOWCASE = "showcase"
+"""Under this topic the store remembers which runs came with the Space."""
 log = logging.getLogger("workbench")
 
 
@@ -70,19 +72,34 @@ def restored(settings: Settings, environment: Mapping[str, str]) -> Snapshots | 
 
 
 def bring_showcase(workbench: Workbench, folder: Path) -> list[str]:
-    """The runs that came with the Space, published. One that is there already stays as it is; one that cannot be read
-    is left out, and said so."""
+    """Bring the runs in that came with the Space, published; answers those that are new. What was brought once is the
+    owner's to decide on: one that was unpublished stays so, one that was deleted stays away. A bundle that cannot be
+    read is left out, and said so."""
     brought: list[str] = []
     for bundle in sorted(folder.glob("*.zip")):
         try:
             with storage_seam():
-                ids = import_bundle(workbench.store, bundle, OWNER)
-                for run_id in ids:
-                    workbench.store.set_tags(run_id, {*workbench.run(run_id).tags, PUBLISHED})
-                brought += ids
+                brought += _bring_new(workbench, bundle)
         except (StorageError, StorageTrouble) as error:
             log.warning("The showcase %s was left out: %s", bundle.name, error)
     return brought
+
+
+def _bring_new(workbench: Workbench, bundle: Path) -> list[str]:
+    store = workbench.store
+    ids = runs_in_bundle(bundle)
+    here = {row.run.id for row in workbench.runs(RunQuery(ids=ids, limit=len(ids))).rows}
+    known = store.remembered(SHOWCASE) | here
+    fresh = [run_id for run_id in ids if run_id not in known]
+    if fresh:
+        import_bundle(store, bundle, OWNER)
+        for run_id in ids:
+            if run_id in fresh:
+                store.set_tags(run_id, {*workbench.run(run_id).tags, PUBLISHED})
+            elif run_id not in here:
+                store.delete_run(run_id)  # as its owner has before
+    store.remember(SHOWCASE, ids)
+    return fresh
 
 
 def _seconds(environment: Mapping[str, str]) -> float:

@@ -7,6 +7,6 @@ transfer.py   from the store into a bundle, and from a bundle into the store
 """
 
 from storage.bundle.archive import Limits
-from storage.bundle.transfer import export_bundle, import_bundle
+from storage.bundle.transfer import export_bundle, import_bundle, runs_in_bundle
 
-__all__ = ["Limits", "export_bundle", "import_bundle"]
+__all__ = ["Limits", "export_bundle", "import_bundle", "runs_in_bundle"]

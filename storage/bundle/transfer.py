@@ -100,6 +100,16 @@ def import_bundle(
     return [run.id for run in document.runs]
 
 
+def runs_in_bundle(path: str | Path, *, limits: Limits | None = None) -> list[str]:
+    """The ids of the runs that a bundle holds; nothing else of it is read.
+
+    Raises:
+        BundleRefused: it is damaged, hostile or from the future.
+    """
+    with ArchiveReader(Path(path), limits or Limits()) as archive:
+        return [run.id for run in parse(archive.read(RECORD)).runs]
+
+
 def _for_strangers(entry: RunEntry, without_texts: Collection[str], known: Collection[str]) -> RunEntry:
     texts = [text for text in entry.texts if text.name not in without_texts]
     parent = entry.parent_id if entry.parent_id in known else None

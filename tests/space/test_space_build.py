@@ -243,3 +243,53 @@ def test_a_sweep_is_shown_with_its_cells(workbench: Workbench, tmp_path: Path) -
         assert set(brought) == {made.run.id, *made.run_ids}
         assert sweeps.read(there, made.run.id).run_ids == made.run_ids
         assert all("published" in there.run(run_id).tags for run_id in brought)
+
+
+def test_what_the_owner_decided_of_the_showcase_stays(workbench: Workbench, tmp_path: Path) -> None:
+    """At every start of a Space its folder is the same; what was unpublished or deleted there is not undone."""
+    runs = [
+        workbench.submit("fixture", preset="smoke", seed=seed, tags=("published",), note="as built")
+        for seed in range(3)
+    ]
+    folder = tmp_path / "space"
+    space.build(workbench, folder)
+    with Workbench.open(Settings.at(tmp_path / "there", executor="inline"), workbench.catalog) as there:
+        shown, unpublished, deleted = (run.id for run in runs)
+        assert set(bring_showcase(there, folder / "showcase")) == {shown, unpublished, deleted}
+        there.tag(unpublished, ["mine"])
+        there.note(unpublished, "to be looked at")
+        there.delete(deleted)
+        for _ in range(2):
+            assert bring_showcase(there, folder / "showcase") == []
+        left = {row.run.id: row.run for row in there.runs().rows}
+        assert set(left) == {shown, unpublished}
+        assert (left[shown].tags, left[unpublished].tags) == (("published",), ("mine",))
+        assert left[unpublished].note == "to be looked at"
+        # A Space that is built anew brings what is new, and nothing else.
+        more = workbench.submit("fixture", preset="smoke", seed=9, tags=("published",))
+        space.build(workbench, folder)
+        assert bring_showcase(there, folder / "showcase") == [more.id]
+        assert {row.run.id for row in there.runs().rows} == {shown, unpublished, more.id}
+
+
+def test_a_sweep_gets_its_new_cells_and_not_those_that_were_deleted(
+    workbench: Workbench, tmp_path: Path
+) -> None:
+    plan = sweeps.Plan("fixture", (Axis("mode", ("plain", "fail")),), (0, 1), "smoke")
+    made = sweeps.create(workbench, plan, tags=("published",))
+    for run_id in made.run_ids:
+        workbench.run_inline(run_id)
+    folder = tmp_path / "space"
+    space.build(workbench, folder, runs=[made.run.id])
+    with Workbench.open(Settings.at(tmp_path / "there", executor="inline"), workbench.catalog) as there:
+        bring_showcase(there, folder / "showcase")
+        there.delete(made.run_ids[0])
+        for run in sweeps.repeat(workbench, made.run.id):
+            workbench.run_inline(run.id)
+        space.build(workbench, folder, runs=[made.run.id])
+        again = [
+            run_id for run_id in sweeps.read(workbench, made.run.id).run_ids if run_id not in made.run_ids
+        ]
+        assert sorted(bring_showcase(there, folder / "showcase")) == sorted(again)
+        assert len(again) == 2
+        assert made.run_ids[0] not in {row.run.id for row in there.runs().rows}

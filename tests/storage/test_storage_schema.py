@@ -126,8 +126,8 @@ NEXT = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "0003"
+down_revision = "0002"
 branch_labels = None
 depends_on = None
 
@@ -149,14 +149,14 @@ def next_scripts(tmp_path):
     """The scripts of a version after this one, which copies the table that all others refer to."""
     folder = tmp_path / "migrations"
     shutil.copytree(schema.SCRIPTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_colour.py").write_text(NEXT)
+    (folder / "versions" / "0003_colour.py").write_text(NEXT)
     return folder
 
 
 def test_a_migration_keeps_every_row(store, full_run, everything, next_scripts) -> None:
     run = full_run(store)
     before = everything(store, run.id)
-    schema.migrate(store.database, "0001", scripts=next_scripts, target="0002")
+    schema.migrate(store.database, "0002", scripts=next_scripts, target="0003")
     assert everything(store, run.id) == before
     colours = store.database.read(
         lambda connection: connection.execute(text("SELECT colour FROM run")).scalars().all()
@@ -174,15 +174,28 @@ def test_a_migration_keeps_every_row(store, full_run, everything, next_scripts) 
     assert left == 0
 
 
+def test_a_database_of_the_first_version_is_brought_up_to_date(database) -> None:
+    upgrade(database, "0001")
+    database.write(
+        lambda connection: connection.execute(
+            text("INSERT INTO artifact VALUES ('a', 'b', 1, 'c', 2.0, 0.0)")
+        )
+    )
+    schema.prepare(database)
+    assert differences(database) == []
+    rows = database.read(lambda connection: connection.execute(text("SELECT hash FROM artifact")).all())
+    assert rows == [("a",)]
+
+
 # PostgreSQL watches references all the time: there such a migration fails at its first statement.
 @pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 def test_a_migration_that_fails_changes_nothing(store, full_run, everything, next_scripts) -> None:
     run = full_run(store)
     before, tables = everything(store, run.id), schema_of(store.database)
     broken = NEXT.replace("def downgrade", '    op.execute("DELETE FROM run")\n\n\ndef downgrade')
-    (next_scripts / "versions" / "0002_colour.py").write_text(broken)
+    (next_scripts / "versions" / "0003_colour.py").write_text(broken)
     with pytest.raises(StorageError, match="would break references"):
-        schema.migrate(store.database, "0001", scripts=next_scripts, target="0002")
+        schema.migrate(store.database, "0002", scripts=next_scripts, target="0003")
     assert schema_of(store.database) == tables
     assert everything(store, run.id) == before
 
