@@ -191,7 +191,7 @@ def _layout(page: Page, workbench: Workbench, demo: bool) -> tuple[gr.Tabs, dict
     with gr.Tabs(elem_id="wb-tabs", overflow_behavior="wrap") as tabs:
         with gr.Tab("Home", id="home"):
             gr.HTML(
-                home.markup(workbench),
+                home.markup(workbench, for_guests=demo),
                 elem_id="wb-home",
                 js_on_load="window.wb.mountHome(element);",
                 head=theme.script_tag(),

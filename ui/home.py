@@ -59,8 +59,10 @@ def _curves(workbench: Workbench, engine: Engine, run_id: str) -> tuple[tuple[st
     )
 
 
-def markup(workbench: Workbench, runs: Mapping[str, Latest] | None = None) -> str:
-    """The whole Home page."""
+def markup(
+    workbench: Workbench, runs: Mapping[str, Latest] | None = None, *, for_guests: bool = False
+) -> str:
+    """The whole Home page. Guests of a demo are not told what is broken in its installation."""
     families = workbench.catalog.by_family()
     runs = runs or {}
     sections = "".join(
@@ -69,7 +71,8 @@ def markup(workbench: Workbench, runs: Mapping[str, Latest] | None = None) -> st
         for family, engines in families.items()
     )
     count = len(workbench.catalog.engines)
-    broken = "".join(f"<p>{escape(sentence)}</p>" for sentence in workbench.catalog.broken.values())
+    faults = () if for_guests else workbench.catalog.broken.values()
+    broken = "".join(f"<p>{escape(sentence)}</p>" for sentence in faults)
     note = f'<div class="wb-broken">{broken}</div>' if broken else ""
     return f'<div class="wb-home" data-place="">{_hello(count)}{sections}{note}</div>'
 

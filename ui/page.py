@@ -213,7 +213,8 @@ class Page:
     def home(self, asked: Mapping[str, Any], owner: str) -> Answer:
         """The cards with their last runs."""
         shown = home.latest(self.workbench, lambda query: self.access.listed(owner, query))
-        return Answer([{"kind": "home", "html": home.markup(self.workbench, shown)}])
+        html = home.markup(self.workbench, shown, for_guests=self.access.is_guest(owner))
+        return Answer([{"kind": "home", "html": html}])
 
     # The three ways in
 

@@ -12,6 +12,7 @@ from types import MappingProxyType
 import engines
 from engines.contract import FAMILIES, Engine
 from workbench.errors import UnknownEngine
+from workbench.failures import redact
 
 GROUP = "workbench.engines"
 """Entry-point group in which a distribution offers engines: `key = "package:ENGINE"`."""
@@ -104,9 +105,14 @@ def _load(module: str) -> Engine | str:
         loaded = importlib.import_module(module)
     except (Exception, SystemExit) as error:
         # An engine under construction or with a missing dependency must not take the others down.
-        return f"importing it failed with {type(error).__name__}: {error}".rstrip(".")
+        return _failed(error)
     engine = getattr(loaded, "ENGINE", None)
     return engine if isinstance(engine, Engine) else "it exports no ENGINE made with engines.contract.Engine"
+
+
+def _failed(error: BaseException) -> str:
+    """A loader's words name the file that it could not load: its last part is enough, wherever this is shown."""
+    return redact(f"importing it failed with {type(error).__name__}: {error}").rstrip(".")
 
 
 def _plug_ins() -> Iterator[tuple[str, Engine | str, Origin]]:
@@ -117,7 +123,7 @@ def _plug_ins() -> Iterator[tuple[str, Engine | str, Origin]]:
         try:
             engine = point.load()
         except (Exception, SystemExit) as error:
-            yield point.name, f"importing it failed with {type(error).__name__}: {error}".rstrip("."), origin
+            yield point.name, _failed(error), origin
             continue
         yield point.name, engine if isinstance(engine, Engine) else "it is no engines.contract.Engine", origin
 

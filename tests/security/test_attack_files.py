@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import platform
 import re
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from ui import app
-from workbench.access import Demo
+from workbench.access import NOBODY, Demo
 
 CLIMBS = (
     "../workbench.sqlite", "..%2fworkbench.sqlite", "..%252fworkbench.sqlite", "%2e%2e/workbench.sqlite",
@@ -101,6 +103,30 @@ def test_no_answer_names_a_path_a_traceback_or_the_environment(demo: Any, guest:
         assert demo.environment["A_TOKEN_OF_THE_OWNER"] not in answer
         assert not re.search(rf"\b{re.escape(platform.node())}\b", answer), "the name of the machine"
         assert not re.search(r'"(environment|owner)": [^{n]|"environment": \{"', answer)
+
+
+def test_guests_are_not_told_what_is_broken_here(access: Demo) -> None:
+    """An engine that cannot be loaded is its owner's to know, on Home and on the page as it is served."""
+    from types import MappingProxyType
+
+    from ui.page import Page
+    from ui.visitors import House
+    from workbench.access import OWNER
+
+    words = "loku from engines.language.loku cannot be used: importing it failed."
+    catalog = dataclasses.replace(access.workbench.catalog, broken=MappingProxyType({"loku": words}))
+    access.workbench.catalog = catalog
+    page = Page(access.workbench, access)
+    told = [
+        words in str(page.act({"do": "home"}, viewer).messages) for viewer in (OWNER, "visitor-a", NOBODY)
+    ]
+    assert told == [True, False, False]
+
+    async def built(house: House | None) -> str:
+        return str(app.build(access.workbench, house).config)
+
+    # Inside an event loop: without one Gradio opens loops of its own and leaves them open.
+    assert [words in asyncio.run(built(house)) for house in (None, House(access))] == [True, False]
 
 
 def _members(bundle: bytes) -> list[str]:

@@ -55,6 +55,18 @@ def test_a_broken_plug_in_is_told_and_the_others_work(
         sys.modules.pop(name, None)
 
 
+def test_what_is_broken_is_told_without_a_path_of_this_machine(
+    tmp_path: Path, plugin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loader's own words name the interpreter's folders."""
+    words = f"{tmp_path}/lib/python3.11/site-packages/some/_core.so: undefined symbol: x"
+    install(tmp_path, "bad_library", f"raise ImportError({words!r})", {"badlibrary": "bad_library:ENGINE"})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    said = Catalog.load().broken["badlibrary"]
+    assert said.endswith("importing it failed with ImportError: _core.so: undefined symbol: x.")
+    sys.modules.pop("bad_library", None)
+
+
 def test_faults_of_a_declaration(fixture_catalog: Catalog) -> None:
     engine = fixture_catalog.engine("fixture")
     strange = dataclasses.replace(engine.paper, family="astrology")
