@@ -78,6 +78,21 @@ def last_values(connection: Connection, parent_id: str) -> list[tuple[str, str, 
     return [(run_id, series, name, value) for run_id, series, name, value in rows]
 
 
+def child_statuses(connection: Connection, parent_ids: list[str]) -> dict[str, dict[Status, int]]:
+    """How many runs of each status name these parents and belong to the parent's owner; parents without any are missing."""
+    children, parents = RUN.alias(), RUN.alias()
+    query = (
+        select(children.c.parent_id, children.c.status, func.count())
+        .join(parents, and_(children.c.parent_id == parents.c.id, children.c.owner == parents.c.owner))
+        .where(children.c.parent_id.in_(parent_ids))
+        .group_by(children.c.parent_id, children.c.status)
+    )
+    found: dict[str, dict[Status, int]] = {}
+    for parent, status, count in connection.execute(query):
+        found.setdefault(parent, {})[Status(status)] = count
+    return found
+
+
 def _conditions(query: RunQuery) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if query.ids:

@@ -170,6 +170,11 @@ class Store:
         one query."""
         return self.database.read(lambda connection: queries.last_values(connection, parent_id))
 
+    def child_statuses(self, parent_ids: list[str]) -> dict[str, dict[Status, int]]:
+        """How many runs of each status name these parents and belong to the parent's owner; parents without any are
+        missing."""
+        return self.database.read(lambda connection: queries.child_statuses(connection, parent_ids))
+
     def record(self, run_id: str) -> Record:
         """A reader of one run.
 

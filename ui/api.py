@@ -20,6 +20,7 @@ from ui.visitors import House
 from workbench import documents
 from workbench.errors import WorkbenchError
 from workbench.runs import Workbench
+from workbench.sweep_standing import row_objects
 
 MAX_LISTED = 500
 MAX_BUCKETS = 1000
@@ -168,7 +169,7 @@ def _browsing(workbench: Workbench, house: House) -> tuple[Callable[..., Any], .
         viewer = house.viewer(request)
         with clear_errors():
             rows = workbench.runs(access.listed(viewer, query)).rows
-            return access.all_shown(viewer, [documents.row_object(row) for row in rows])
+            return access.all_shown(viewer, row_objects(workbench, rows))
 
     def show_run(run_id: str, request: gr.Request) -> dict:
         """All of a run but the points of its curves.

@@ -23,6 +23,7 @@ from workbench import documents
 from workbench.errors import UnknownRun, UsageError, WorkbenchError
 from workbench.exports import series_csv
 from workbench.runs import Workbench
+from workbench.sweep_standing import row_objects
 
 NAME = re.compile(r"([0-9a-z]{26})\.(json|csv)")
 MAX_LISTED = 500
@@ -90,7 +91,7 @@ def listed(workbench: Workbench, house: House, request: Request) -> Response:
     )
     viewer = house.viewer(request)
     rows = workbench.runs(house.access.listed(viewer, query)).rows
-    return JSONResponse(house.access.all_shown(viewer, [documents.row_object(row) for row in rows]))
+    return JSONResponse(house.access.all_shown(viewer, row_objects(workbench, rows)))
 
 
 class _Narrowed:

@@ -40,6 +40,10 @@ def parse_axes(engine: Engine, words: Iterable[str], ingest: Ingest) -> tuple[Ax
         name, equals, text = (part.strip() for part in word.partition("="))
         if not equals or not name or not text:
             raise UsageError(f"--over takes name=values such as rank=2,5,10 or rank=5:50:5; got {word!r}.")
+        if name in ("seed", "seeds") and name not in engine.params.model_fields:
+            raise UsageError(
+                "The seed is no axis: --seeds N gives every cell N seeds, counted from --seed (0 by itself)."
+            )
         parse_assignments(engine, [f"{name}="], ingest)  # refuses a name that is no parameter
         axes.append(Axis(name, tuple(_values(engine, name, text, ingest))))
     return check_axes(axes)

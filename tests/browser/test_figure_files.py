@@ -11,8 +11,11 @@ import pytest
 from PIL import Image
 
 from ui.report import write_figures
-from workbench.errors import FileTrouble, MissingPackage
+from workbench import sweeps
+from workbench.errors import FileTrouble, MissingPackage, UsageError
 from workbench.runs import Workbench
+from workbench.sweep_axes import Axis
+from workbench.sweeps import Plan
 
 
 def test_every_figure_is_drawn_in_three_forms(workbench: Workbench, tmp_path: Path) -> None:
@@ -32,6 +35,18 @@ def test_every_figure_is_drawn_in_three_forms(workbench: Workbench, tmp_path: Pa
             assert len(image.convert("RGB").getcolors(1 << 24) or ()) > 20, "more than an empty sheet"
     [pdf] = by_ending[".pdf"]
     assert pdf.read_bytes().startswith(b"%PDF")
+
+
+def test_a_sweep_is_drawn_over_its_axes(workbench: Workbench, tmp_path: Path) -> None:
+    made = sweeps.create(workbench, Plan("fixture", (Axis("steps", (2, 4)),), (0,), "smoke"))
+    with pytest.raises(UsageError, match="nothing to draw yet"):
+        write_figures(workbench, [made.run.id], tmp_path)
+    for run_id in made.run_ids:
+        workbench.run_inline(run_id)
+    files = write_figures(workbench, [made.run.id], tmp_path)
+    stem = f"sweep-{made.run.id[-6:]}"
+    assert {f"{stem}-line-0.svg", f"{stem}-line-0.png", f"{stem}.pdf"} <= {file.name for file in files}
+    assert "error of Ours" in (tmp_path / f"{stem}-line-0.svg").read_text("utf-8")
 
 
 def test_without_a_browser_the_sentence_names_it(

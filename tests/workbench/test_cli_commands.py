@@ -1,5 +1,6 @@
 import json
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from workbench.cli import main
 from workbench.cli.parser import build_parser
+from workbench.runs import Workbench
 
 Cli = Callable[..., tuple[int, str, str]]
 
@@ -118,6 +120,22 @@ def test_detach_only_queues(run_cli: Cli) -> None:
         (["show"], "required: ID"),
         (["import", "nowhere.zip"], "There is no file 'nowhere.zip'."),
         (["export", "zzzzzz", "--to", "x.csv"], "There is no run"),
+        (
+            ["export", "last", "--to", "x.tsv"],
+            "'x.tsv' does not say what to write; add --format bundle|json|csv|parquet|html.",
+        ),
+        (["export", "last", "--to", "folder"], "does not say what to write"),
+        (["export", "last", "--to", "fig.png"], "--format figures --to FOLDER"),
+        (["export", "last", "--to", "nowhere/run.zip"], "There is no folder 'nowhere'."),
+        (
+            ["export", "last", "--to", "nowhere/figures/", "--format", "figures"],
+            "There is no folder 'nowhere",
+        ),
+        (["export", "--to", "run.zip"], "Name the runs to export, or take all of them with --all."),
+        (["export", "last", "--all", "--to", "run.zip"], "Name the runs to export"),
+        (["export", "--all", "--to", "run.zip"], "There are no runs to export yet."),
+        (["runs", "--to", "x.pdf"], "'x.pdf' does not say what to write; add --format csv|json|parquet."),
+        (["runs", "--to", "nowhere/x.csv"], "There is no folder 'nowhere'."),
         (["runs", "--status", "odd"], "invalid choice: 'odd'"),
         (["reproduce", "--seeds", "0"], "must be a whole number from 1 to 1000"),
     ],
@@ -216,6 +234,32 @@ def test_export_import_delete(run_cli: Cli, tmp_path: Path) -> None:
     code, _, err = run_cli("import", str(tmp_path / "broken.zip"))
     assert code == 1
     assert err.count("\n") == 1
+
+
+def test_an_ending_says_what_is_written_and_a_slash_that_it_is_a_folder(run_cli: Cli, tmp_path: Path) -> None:
+    for seed in ("1", "2"):
+        run_cli("run", "fixture", "--preset", "smoke", "--seed", seed)
+    folder = f"{tmp_path}/new/"
+    code, out, _ = run_cli("export", "last", "--to", folder)
+    [made] = Path(folder).iterdir()
+    assert (code, out) == (0, f"{made}\n")
+    assert zipfile.is_zipfile(made)
+    assert run_cli("export", "last", "--to", folder, "--format", "csv")[0] == 0
+    assert {file.suffix for file in Path(folder).iterdir()} == {".zip", ".csv"}
+    assert run_cli("export", "last", "--to", str(tmp_path / "x.txt"), "--format", "json")[0] == 0
+    json.loads((tmp_path / "x.txt").read_text())
+
+
+def test_all_runs_that_are_over_become_one_bundle(run_cli: Cli, tmp_path: Path, workbench: Workbench) -> None:
+    over = [workbench.submit("fixture", preset="smoke", seed=seed).id for seed in (1, 2)]
+    waiting = workbench.create("fixture", preset="smoke")
+    code, out, err = run_cli("export", "--all", "--to", str(tmp_path / "all.zip"), "--json")
+    assert (code, json.loads(out)["runs"]) == (0, over)
+    assert "1 run is not over and left out" in err
+    for run_id in (*over, waiting.id):
+        workbench.delete(run_id)
+    code, out, _ = run_cli("import", str(tmp_path / "all.zip"))
+    assert sorted(out.split()) == sorted(over)
 
 
 def test_delete_asks(run_cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:

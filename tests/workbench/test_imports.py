@@ -83,8 +83,92 @@ def test_a_folder_of_event_files_is_one_run_of_several_contenders(
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.tsv", "step\tloss\n0\t0.5\n10\t0.25\n"),
+        ("a.txt", "step\tloss (mean, all)\n0\t0.5\n10\t0.25\n"),
+        ("a.csv", "step;loss\n0;0,5\n10;0.25\n"),
+        ("a.csv", "step;loss;host\n0;0,5;a,b\n10;2,5e-1;c\n"),
+    ],
+)
+def test_tabs_and_semicolons_part_columns_too(
+    workbench: Workbench, tmp_path: Path, name: str, text: str
+) -> None:
+    [run_id] = bring_curves(workbench, write(tmp_path, text, name))
+    [found] = curves(workbench, run_id).values()
+    assert found == [(0.0, 0.5, 0.0), (10.0, 0.25, 0.0)]
+    assert workbench.run(run_id).params["name"] == "a"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timestamp,step,loss\n2026-01-31T10:00:00Z,0,1\n2026-01-31T11:00:02.5+01:00,1,2\n",
+        "Time,step,loss\n2026-01-31 10:00:00,0,1\n2026-01-31 10:00:02.5,1,2\n",
+        "step,name,value,datetime\n0,loss,1,2026-01-31T10:00:00\n1,loss,2,2026-01-31T10:00:02.500\n",
+        "time,step,loss\n0,0,1\n2.5,1,2\n",
+    ],
+)
+def test_times_of_the_calendar_are_times(workbench: Workbench, tmp_path: Path, text: str) -> None:
+    [run_id] = bring_curves(workbench, write(tmp_path, text))
+    assert curves(workbench, run_id) == {("theirs", "loss"): [(0.0, 1.0, 0.0), (1.0, 2.0, 2.5)]}
+
+
+def test_our_own_parquet_comes_back_point_by_point(workbench: Workbench, tmp_path: Path) -> None:
+    ids = [workbench.submit("fixture", {"mode": "nan"}, seed=seed).id for seed in (1, 2)]
+    [path] = export(workbench, ids, tmp_path / "ours.parquet", "parquet")
+    made = bring_curves(workbench, path)
+    for old, new in zip(ids, made, strict=True):
+        mine, theirs = curves(workbench, old), curves(workbench, new)
+        assert list(mine) == list(theirs)
+        for key in mine:
+            np.testing.assert_array_equal(np.array(mine[key]), np.array(theirs[key]))
+        assert workbench.run(new).params["name"] == f"ours {old}"
+
+
+def test_a_parquet_file_of_something_else_is_refused(workbench: Workbench, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "theirs.parquet"
+    pq.write_table(pa.table({"series": ["a"], "name": ["b"], "value": [1.0]}), path)
+    with pytest.raises(FileTrouble, match="no column step; needed are series, name, step, value"):
+        bring_curves(workbench, path)
+    pq.write_table(pa.table({"series": ["a"], "name": ["b"], "step": ["x"], "value": [1.0]}), path)
+    with pytest.raises(FileTrouble, match="no Parquet file of curves"):
+        bring_curves(workbench, path)
+    path.write_bytes(b"PAR1 and no more")
+    with pytest.raises(FileTrouble, match="no Parquet file of curves"):
+        bring_curves(workbench, path)
+    assert workbench.runs().total == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("a.json", b'{"format": 1}', "a.json cannot be imported. Imported are bundles"),
+        ("a.bin", b"PAR1", "cannot be imported"),
+        ("a.png", b"\x89PNG\r\n\x1a\n", "is a picture: drop it on the page"),
+        ("none.zip", b"nothing", "damaged or cut short"),
+        ("a.txt", b"only words here\n", "holds no column of numbers"),
+    ],
+)
+def test_what_cannot_be_imported_is_told_what_can(
+    run_cli: Callable[..., tuple[int, str, str]], tmp_path: Path, name: str, data: bytes, words: str
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    code, _, err = run_cli("import", str(tmp_path / name))
+    assert words in err
+    assert code == (1 if name == "none.zip" else 2)
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("step,loss,loss\n0,1,2\n", r"the name 'loss' over more than one column \(2 and 3\)"),
+        ("step,step,value\n0,1,2\n", r"the name 'step' over more than one column \(1 and 2\)"),
+        ("0,0.5\n1,0.25\n", "must name the columns, such as step,loss; it holds the number 0"),
+        ("2026-01-31T10:00:00,0.5\n", "it holds the number 2026-01-31T10:00:00"),
         ("", "holds no column of numbers"),
         ("a,b\nx,y\n", "holds no column of numbers"),
         ("step,value\n1,x\n", "line 2: value must be a number; got 'x'"),

@@ -9,6 +9,7 @@ import shlex
 import pytest
 
 from storage import RunQuery, Status, Store, import_bundle
+from ui.library import listing
 from workbench import sweep_results, sweeps
 from workbench.errors import InvalidParams, RunIsActive, UnknownRun, UsageError
 from workbench.exports import export
@@ -325,6 +326,7 @@ def test_from_the_command_line(run_cli, monkeypatch, tmp_path) -> None:
         (["sweep", "fixture"], "one to three axes"),
         (["sweep", "fixture", "--over", "steps=0,1"], "steps must be"),
         (["sweep", "--resume", "last", "--over", "steps=1"], "leave engine"),
+        (["sweep", "fixture", "--over", "seed=0,1"], "--seeds N gives every cell N seeds"),
     ],
 )
 def test_wrong_usage(run_cli, words, sentence) -> None:
@@ -351,3 +353,45 @@ def test_a_command_takes_only_its_own_runs(make_workbench) -> None:
     sweeps.start(bench, made)
     assert bench.follow(made.run_ids[0]).status is Status.finished
     assert bench.run(older.id).status is Status.queued
+
+
+def test_a_list_says_where_a_sweep_stands_by_its_cells(run_cli, workbench) -> None:
+    made = sweeps.create(workbench, plan(axes=(Axis("mode", ("plain", "fail")),), seeds=(0,)))
+    workbench.fork(workbench.create("fixture", preset="smoke").id)  # no cells of any sweep
+
+    def listed() -> tuple[str, dict[str, int]]:
+        [row] = json.loads(run_cli("runs", "--engine", "sweep", "--json")[1])
+        words = run_cli("runs", "--engine", "sweep")[1]
+        assert f" {row['status']} " in words
+        return row["status"], row["cells"]
+
+    assert listed() == ("queued", {"queued": 2})
+    workbench.store.claim_run(made.run_ids[0], "somewhere/1")
+    assert listed() == ("running", {"queued": 1, "running": 1})
+    for run_id in made.run_ids:
+        workbench.store.finish_run(run_id, Status.failed, "It broke.")
+    assert listed() == ("finished", {"failed": 2})
+    html = listing.answer(workbench, {"engine": "sweep"})
+    assert not html["running"]
+    sweeps.repeat(workbench, made.run.id)
+    html = listing.answer(workbench, {"engine": "sweep"})
+    assert html["running"]
+    assert 'data-state="queued"' in html["html"]
+    assert "from=" not in html["html"], "a plan has no form to be forked in"
+
+
+def test_showing_a_sweep_tells_every_cell(run_cli, workbench) -> None:
+    made = sweeps.create(workbench, plan(axes=(Axis("steps", (2, 3)),), seeds=(0,)), note="two")
+    workbench.run_inline(made.run_ids[0])
+    code, out, _ = run_cli("show", made.run.id)
+    assert code == 0
+    for words in (*made.run_ids, "steps 2, seed 0", "1 finished, 1 queued", "--over steps=2,3", "two"):
+        assert words in out
+    document = json.loads(run_cli("show", made.run.id, "--json")[1])
+    assert document["run"]["status"] == "queued"
+    assert [cell["status"] for cell in document["cells"]] == ["finished", "queued"]
+    assert document["sweep"]["counts"] == {"finished": 1, "queued": 1}
+    code, _, err = run_cli("run", "--from", made.run.id)
+    assert code == 2
+    assert f"workbench sweep --resume {made.run.id}" in err
+    assert "workbench sweep fixture --preset smoke --over steps=2,3 --seeds 1" in err

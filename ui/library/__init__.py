@@ -21,7 +21,7 @@ SHELL = """
       <select class="wb-input" data-lib="engine" aria-label="Engine"><option value="">All papers</option></select>
       <select class="wb-input" data-lib="status" aria-label="Status"><option value="">Any status</option></select>
       <select class="wb-input" data-lib="tag" aria-label="Tag"><option value="">Any tag</option></select>
-      <label class="wb-secondary wb-lib-import" title="A bundle, curves as CSV or TensorBoard events, or a PNG that holds its settings"><input type="file" data-lib="file"><span>Import a file</span></label>
+      <label class="wb-secondary wb-lib-import" title="A bundle, curves as a table (CSV, Parquet) or as TensorBoard events, or a PNG that holds its settings"><input type="file" data-lib="file"><span>Import a file</span></label>
       <a class="wb-secondary" data-wb href="?view=claims">Claims board</a>
     </div>
     <p class="wb-lib-notice" role="status" aria-live="polite" hidden></p>

@@ -16,6 +16,7 @@ from workbench.access import OWNER, Access
 from workbench.catalog import Catalog
 from workbench.errors import storage_seam
 from workbench.runs import Workbench
+from workbench.sweep_standing import Standing, standings
 from workbench.sweeps import SWEEP
 
 PAGE = 25
@@ -57,26 +58,39 @@ def answer(
     access = access or Access(workbench)
     query = access.listed(viewer, query_of(asked))
     page = workbench.runs(query)
+    found = standings(workbench, (row.run for row in page.rows))
     with storage_seam():
         # A guest is offered the tags of the rows at hand: those of others are others' words.
         shown = sorted({tag for row in page.rows for tag in row.run.tags})
         tags = shown if access.is_guest(viewer) else workbench.store.tags()
     return {
-        "html": table(page.rows, page.total, query, workbench.catalog),
+        "html": table(page.rows, page.total, query, workbench.catalog, found),
         "total": page.total,
-        "running": any(not row.run.status.is_over for row in page.rows),
+        "running": any(not _stands(row, found).is_over for row in page.rows),
         "tags": tags,
         "engines": [[key, engine.paper.short] for key, engine in workbench.catalog.engines.items()],
         "statuses": list(Status),
     }
 
 
-def table(rows: list[RunRow], total: int, query: RunQuery, catalog: Catalog) -> str:
+def _stands(row: RunRow, found: Mapping[str, Standing]) -> Status:
+    """The status of a run; of a sweep that of its cells."""
+    standing = found.get(row.run.id)
+    return standing.status if standing else row.run.status
+
+
+def table(
+    rows: list[RunRow],
+    total: int,
+    query: RunQuery,
+    catalog: Catalog,
+    found: Mapping[str, Standing],
+) -> str:
     """Rows with a heading that sorts, and the line that turns pages; or what to do where there are none."""
     if not rows:
         return _nothing(query, total)
     head = "".join(_heading(order, words, query) for order, words in COLUMNS)
-    body = "".join(_row(row, catalog) for row in rows)
+    body = "".join(_row(row, catalog, _stands(row, found)) for row in rows)
     return (
         '<div class="wb-scroll"><table class="wb-table wb-lib-table"><thead><tr><th><span class="wb-off">Select</span></th>'
         f'{head}<th><span class="wb-off">Actions</span></th></tr></thead><tbody>{body}</tbody></table></div>{_pages(total, query)}'
@@ -102,7 +116,7 @@ def _heading(order: str, words: str, query: RunQuery) -> str:
     return f'<th{numeric} aria-sort="{sort}"><button type="button" class="wb-sort" data-order="{order}">{words}</button></th>'
 
 
-def _row(row: RunRow, catalog: Catalog) -> str:
+def _row(row: RunRow, catalog: Catalog, status: Status) -> str:
     run = row.run
     engine = catalog.engines.get(run.engine)
     name = engine.paper.short if engine else run.engine
@@ -125,7 +139,7 @@ def _row(row: RunRow, catalog: Catalog) -> str:
         ),
         ("Preset", "", escape(run.preset)),
         ("Seed", "num", str(run.seed)),
-        ("Status", "", _status(row)),
+        ("Status", "", _status(row, status)),
         ("Headline", "num", _headline(row, engine.headline_label if engine else "")),
         ("Claims", "", _claims(row)),
         ("Duration", "num", "" if took is None else escape(duration(took))),
@@ -137,16 +151,13 @@ def _row(row: RunRow, catalog: Catalog) -> str:
     return (
         f'<tr data-run="{run.id}" data-engine="{escape(run.engine)}" data-status="{run.status.value}">'
         f'<td class="wb-lib-pick"><input type="checkbox" aria-label="Select {about}"></td>{body}'
-        f'<td class="wb-lib-actions">{_actions(row, about)}</td></tr>'
+        f'<td class="wb-lib-actions">{_actions(row, about, status)}</td></tr>'
     )
 
 
-def _status(row: RunRow) -> str:
-    run = row.run
-    why = f' title="{escape(run.error)}"' if run.error else ""
-    return (
-        f'<span class="wb-state" data-state="{run.status.value}"{why}>{run.status.value.capitalize()}</span>'
-    )
+def _status(row: RunRow, status: Status) -> str:
+    why = f' title="{escape(row.run.error)}"' if row.run.error else ""
+    return f'<span class="wb-state" data-state="{status.value}"{why}>{status.value.capitalize()}</span>'
 
 
 def _headline(row: RunRow, label: str) -> str:
@@ -177,19 +188,21 @@ def _words(row: RunRow) -> str:
     return tags + note
 
 
-def _actions(row: RunRow, about: str) -> str:
+def _actions(row: RunRow, about: str, status: Status) -> str:
     run = row.run
     fork = ""
     if run.engine != SWEEP:
         fork = f'<a class="wb-quiet" data-wb href="?engine={escape(run.engine)}&amp;from={run.id}" title="Same settings, to change one">Fork</a>'
     rest = f'<button type="button" class="wb-quiet" data-lib-do="edit" aria-label="Tags and note of {about}">Tag, note</button>'
-    if not run.status.is_over:
-        return f'<a class="wb-quiet" data-wb href="?run={run.id}">Open</a>{rest}'
+    opened = f'<a class="wb-quiet" data-wb href="?run={run.id}">Open</a>'
+    delete = f'<button type="button" class="wb-quiet" data-lib-do="delete" aria-label="Delete {about}">Delete</button>'
+    if not status.is_over:  # a sweep whose cells all wait can be deleted with them
+        return f"{opened}{rest}{delete if run.status.is_over and status is Status.queued else ''}"
     return (
-        f'<a class="wb-quiet" data-wb href="?run={run.id}">Open</a>{fork}{rest}'
+        f"{opened}{fork}{rest}"
         f'<a class="wb-quiet" href="wb/export/{run.id}.zip" download>Export</a>'
         f'<a class="wb-quiet" href="wb/export/{run.id}.html" download>Report</a>'
-        f'<button type="button" class="wb-quiet" data-lib-do="delete" aria-label="Delete {about}">Delete</button>'
+        f"{delete}"
     )
 
 

@@ -17,12 +17,15 @@ from urllib.parse import unquote_to_bytes
 from storage import Record
 from ui import figures, look
 from ui.figures import Figure
+from ui.report import swept
 from ui.report.file import plotly_source
 from ui.views import default_view, view_for
-from workbench.errors import FileTrouble, MissingPackage, WorkbenchError, storage_seam
+from workbench import sweeps
+from workbench.errors import FileTrouble, MissingPackage, UsageError, WorkbenchError, storage_seam
 from workbench.exports import whole
 from workbench.outside import stand_in
 from workbench.runs import Workbench
+from workbench.sweeps import SWEEP
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 LIMIT_S = 180
@@ -49,9 +52,10 @@ PICTURE = re.compile(r'<pre data-key="([^"]*)" data-format="(svg|png)">([^<]*)</
 
 
 def write_figures(workbench: Workbench, ids: list[str], folder: Path) -> list[Path]:
-    """Write every figure of the runs as SVG and PNG, and all of a run as one PDF with a figure a page; answers the files.
+    """Write every figure of the runs and sweeps as SVG and PNG, and all of each as one PDF with a figure a page; answers the
+    files.
 
-    Raises MissingPackage without a browser, FileTrouble, UnknownRun, UnknownEngine."""
+    Raises MissingPackage without a browser, FileTrouble, UnknownRun, UsageError where there is nothing to draw."""
     browser = find_browser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +70,10 @@ def write_figures(workbench: Workbench, ids: list[str], folder: Path) -> list[Pa
             drawn = _drawn(workbench, record)
         if drawn:
             written += _write(browser, record, drawn, folder)
+    if not written:
+        raise UsageError(
+            "There is nothing to draw yet: no curve, table or picture was recorded that a figure shows."
+        )
     return written
 
 
@@ -82,6 +90,9 @@ def find_browser() -> str:
 
 def _drawn(workbench: Workbench, record: Record) -> dict[str, Figure]:
     run = record.run
+    if run.engine == SWEEP:
+        made = swept.figures_of(workbench, sweeps.read(workbench, run.id))
+        return {key: figure for key, figure in made.items() if figure["data"]}
     known = run.engine in workbench.catalog.engines
     view = (
         view_for(run.engine, workbench.catalog)

@@ -30,9 +30,9 @@ GRID_SIDES = (256, 128)
 def page(workbench: Workbench, sweep_id: str, *, for_strangers: bool) -> Page:
     """What the file says of that sweep. Raises UnknownRun."""
     found = sweeps.read(workbench, sweep_id)
-    known = workbench.catalog.engines.get(found.plan.engine)
-    engine = known or stand_in(found.plan.engine, (found.run.headline_series, found.run.headline_name))
-    drawn = figures_of(workbench, found, engine)
+    engine = _engine(workbench, found)
+    known = engine.key in workbench.catalog.engines
+    drawn = figures_of(workbench, found)
     frames = "".join(f'<div class="wb-frame pf" data-figure="{escape(key)}"></div>' for key in drawn)
     summaries = sweep_results.summarize(found, sweep_results.values_of(workbench, found))
     over = " and ".join(scale.title.lower() for scale in pages.scales(found, engine))
@@ -60,8 +60,15 @@ def page(workbench: Workbench, sweep_id: str, *, for_strangers: bool) -> Page:
     return Page(f"{engine.paper.short}: {what}", "\n".join(part for part in body if part), drawn)
 
 
-def figures_of(workbench: Workbench, found: Sweep, engine: Engine) -> dict[str, Figure]:
+def _engine(workbench: Workbench, found: Sweep) -> Engine:
+    """The engine that was swept, or what stands for one that is not installed here."""
+    known = workbench.catalog.engines.get(found.plan.engine)
+    return known or stand_in(found.plan.engine, (found.run.headline_series, found.run.headline_name))
+
+
+def figures_of(workbench: Workbench, found: Sweep) -> dict[str, Figure]:
     """The headline's figures, then those of the other contenders that recorded a curve of its name."""
+    engine = _engine(workbench, found)
     headline = (found.run.headline_series, found.run.headline_name)
     rivals = [
         pair

@@ -8,13 +8,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from storage import Record, Run
+from storage import Record
 from workbench.catalog import Catalog
 from workbench.cli.text import number, seconds, table, when
 from workbench.documents import to_text
 from workbench.recipes import Recipe
 from workbench.recorder import TRACEBACK
-from workbench.sweeps import SWEEP, Plan, command_line
 
 
 def print_json(document: Any) -> None:
@@ -61,7 +60,7 @@ def describe_run(record: Record, catalog: Catalog) -> str:
         ("tags", ", ".join(run.tags) or "–"),
         ("note", run.note or "–"),
         ("parent", run.parent_id or "–"),
-        ("repeat", _again(run, catalog)),
+        ("repeat", Recipe.of_run(catalog, run).command_line()),
     ]
     lines = [f"{name:<9} {value}" for name, value in facts]
     lines += _curves(record)
@@ -78,12 +77,6 @@ def describe_run(record: Record, catalog: Catalog) -> str:
     if trace := record.texts().get(TRACEBACK):
         lines += ["", trace.rstrip()]
     return "\n".join(lines)
-
-
-def _again(run: Run, catalog: Catalog) -> str:
-    if run.engine == SWEEP:
-        return command_line(catalog, Plan.of_run(run))
-    return Recipe.of_run(catalog, run).command_line()
 
 
 def _curves(record: Record) -> list[str]:

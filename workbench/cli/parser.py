@@ -216,12 +216,15 @@ def _add_records(command: Callable[..., Parser]) -> None:
     export = command(
         "export", "records:export", "write runs to a file, or send them to a tracker", has_json=True
     )
-    export.add_argument("ids", nargs="+", metavar="ID", help=of_run)
-    export.add_argument("--to", metavar="PATH", help="file, or folder for one file a run")
+    export.add_argument("ids", nargs="*", metavar="ID", help=of_run)
+    export.add_argument("--all", action="store_true", help="in place of ids: every run that is over")
+    export.add_argument(
+        "--to", metavar="PATH", help="file, or folder (with a / at its end) for one file a run"
+    )
     export.add_argument(
         "--format",
         choices=FORMATS,
-        help="default: by the ending of PATH, else bundle; html is a report to read, figures are SVG, PNG and PDF files in a folder",
+        help="default: by the ending of PATH, of a folder bundle; html is a report to read, figures are SVG, PNG and PDF files in a folder",
     )
 
     export.add_argument(
@@ -233,7 +236,9 @@ def _add_records(command: Callable[..., Parser]) -> None:
         "import", "records:bring", "bring in runs: a bundle, or curves made elsewhere", has_json=True
     )
     bring.add_argument(
-        "path", metavar="PATH", help="a bundle, a CSV, a TensorBoard event file or a folder of them"
+        "path",
+        metavar="PATH",
+        help="a bundle, a table of curves (CSV, Parquet), a TensorBoard event file or a folder of them",
     )
 
     _add_changes(command, of_run)

@@ -11,8 +11,10 @@ from typing import cast
 
 from storage import Run, RunQuery, import_bundle
 from workbench.cli.output import describe_run, engines_print_to_stderr, print_json
+from workbench.cli.sweeping import show_sweep
+from workbench.cli.targets import target
 from workbench.cli.text import number, seconds, table, when
-from workbench.documents import row_object, run_document, run_object
+from workbench.documents import run_document, run_object
 from workbench.errors import FileTrouble, RunIsActive, UsageError, storage_seam
 from workbench.exports import ENDINGS, Format
 from workbench.exports import export as export_runs
@@ -21,6 +23,7 @@ from workbench.run_table import TABLE_FORMATS, TableFormat, all_runs, write_runs
 from workbench.run_table import table as table_of_runs
 from workbench.runs import Workbench
 from workbench.settings import Settings
+from workbench.sweep_standing import row_objects, standings
 from workbench.sweeps import SWEEP, everything, members
 from workbench.trackers import log_to
 from workbench.trackers import parse as parse_target
@@ -56,9 +59,10 @@ def runs(arguments: argparse.Namespace) -> int:
         return _write_table(arguments, query)
     with _open() as workbench:
         page = workbench.runs(query)
-    if arguments.json:
-        print_json([row_object(row) for row in page.rows])
-        return 0
+        if arguments.json:
+            print_json(row_objects(workbench, page.rows))
+            return 0
+        standing = standings(workbench, (row.run for row in page.rows))
     if not page.rows:
         print("No runs." if page.total == 0 else "No runs here; use a smaller --offset.")
         return 0
@@ -68,7 +72,7 @@ def runs(arguments: argparse.Namespace) -> int:
             row.run.engine,
             row.run.preset,
             str(row.run.seed),
-            row.run.status.value,
+            standing.get(row.run.id, row.run).status.value,
             number(row.headline),
             seconds(row.run.duration_s),
             when(row.run.created_at),
@@ -85,13 +89,10 @@ def runs(arguments: argparse.Namespace) -> int:
 
 def _write_table(arguments: argparse.Namespace, query: RunQuery) -> int:
     """`workbench runs --to PATH`, or `--format` alone for standard output."""
-    path = Path(arguments.to).expanduser() if arguments.to else None
-    ending = path.suffix.lower().lstrip(".") if path else ""
-    kind = cast(TableFormat, arguments.format or (ending if ending in TABLE_FORMATS else ""))
-    if not kind:
-        raise UsageError(
-            f"The ending of {arguments.to!r} does not say what to write; add --format {'|'.join(TABLE_FORMATS)}."
-        )
+    path, kind = None, cast(TableFormat, arguments.format)
+    if arguments.to:
+        path, found = target(arguments.to, arguments.format, {f".{one}": one for one in TABLE_FORMATS})
+        kind = cast(TableFormat, found)
     with _open() as workbench:
         if path is None:
             sys.stdout.flush()
@@ -106,9 +107,11 @@ def _write_table(arguments: argparse.Namespace, query: RunQuery) -> int:
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Show one run."""
+    """Show one run, or a sweep with its cells."""
     with _open() as workbench:
         record = workbench.record(workbench.find(arguments.id).id)
+        if record.run.engine == SWEEP:
+            return show_sweep(workbench, record.run, is_json=arguments.json)
         if arguments.json:
             print_json(run_document(record))
         else:
@@ -122,11 +125,10 @@ def export(arguments: argparse.Namespace) -> int:
         return _hand_on(arguments)
     if not arguments.to:
         raise UsageError("Say where to: --to PATH for a file, --log-to TRACKER:WHERE for a tracker.")
-    path = Path(arguments.to).expanduser()
     by_ending = {ending: kind for kind, ending in ENDINGS.items()} | {".html": "html"}
-    kind = arguments.format or by_ending.get(path.suffix.lower(), "bundle")
+    path, kind = target(arguments.to, arguments.format, by_ending, of_folder="bundle")
     with _open() as workbench:
-        ids = list(dict.fromkeys(workbench.find(text).id for text in arguments.ids))
+        ids = _asked(workbench, arguments)
         if kind == "html":
             # Figures are the page's, so the report is made by the layer above; see also `workbench serve`.
             from ui.report import write
@@ -140,11 +142,27 @@ def export(arguments: argparse.Namespace) -> int:
             ids = members(workbench, ids)
             written = export_runs(workbench, ids, path, cast(Format, kind))
     if arguments.json:
-        print_json({"format": kind, "runs": ids, "files": [str(target) for target in written]})
+        print_json({"format": kind, "runs": ids, "files": [str(file) for file in written]})
     else:
-        for target in written:
-            print(target)
+        for file in written:
+            print(file)
     return 0
+
+
+def _asked(workbench: Workbench, arguments: argparse.Namespace) -> list[str]:
+    """The ids of the runs that were named, or of all that are over."""
+    if bool(arguments.ids) == arguments.all:
+        raise UsageError("Name the runs to export, or take all of them with --all.")
+    if not arguments.all:
+        return list(dict.fromkeys(workbench.find(text).id for text in arguments.ids))
+    found = [row.run for row in all_runs(workbench, RunQuery(descending=False, limit=MOST_IN_FILE))]
+    over = [run.id for run in found if run.status.is_over]
+    if left := len(found) - len(over):
+        words = "run is" if left == 1 else "runs are"
+        print(f"workbench: {left} {words} not over and left out.", file=sys.stderr)
+    if not over:
+        raise UsageError("There are no runs to export yet.")
+    return over
 
 
 def _hand_on(arguments: argparse.Namespace) -> int:
@@ -153,7 +171,7 @@ def _hand_on(arguments: argparse.Namespace) -> int:
         raise UsageError("--log-to sends runs to a tracker and writes no file; leave --to and --format out.")
     parse_target(arguments.log_to)
     with _open() as workbench:
-        found = members(workbench, [workbench.find(text).id for text in arguments.ids])
+        found = members(workbench, _asked(workbench, arguments))
         ids = [run_id for run_id in found if workbench.run(run_id).engine != SWEEP]  # a plan has no curves
         with engines_print_to_stderr():
             lines = log_to(workbench, ids, arguments.log_to)

@@ -17,6 +17,7 @@ from workbench.documents import run_document
 from workbench.errors import Interrupted, UsageError
 from workbench.runs import Workbench
 from workbench.settings import Settings
+from workbench.sweeps import SWEEP, Plan, command_line
 from workbench.values import parse_assignments
 
 STOPPING = "Stopping after this step; press Ctrl+C again to stop at once."
@@ -145,6 +146,11 @@ def _create(workbench: Workbench, arguments: argparse.Namespace, *, is_elsewhere
     next server that comes along."""
     options = {"tags": tuple(arguments.tags), "note": arguments.note}
     parent = workbench.find(arguments.parent) if arguments.parent else None
+    if parent is not None and parent.engine == SWEEP:
+        raise UsageError(
+            f"Run {parent.id} is a sweep. Run its missing cells with: workbench sweep --resume {parent.id}; "
+            f"or all of it anew with: {command_line(workbench.catalog, Plan.of_run(parent))}"
+        )
     key = arguments.key or (parent.engine if parent else None)
     if key is None:
         raise UsageError("Name the engine to run, or a run to repeat with --from. See workbench engines.")

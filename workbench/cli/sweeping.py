@@ -11,11 +11,13 @@ from workbench import sweep_results, sweeps
 from workbench.cli.interruption import Interruption
 from workbench.cli.output import engines_print_to_stderr, print_json
 from workbench.cli.progress import ProgressLine
-from workbench.cli.text import number, seconds, table
+from workbench.cli.text import number, seconds, table, when
+from workbench.documents import run_document
 from workbench.errors import Interrupted, UsageError
 from workbench.runs import Workbench
 from workbench.settings import Settings
 from workbench.sweep_axes import parse_axes
+from workbench.sweep_standing import standings
 from workbench.sweeps import Cell, Plan, Sweep
 from workbench.values import parse_assignments
 
@@ -43,6 +45,42 @@ def sweep(arguments: argparse.Namespace) -> int:
         if arguments.detach:
             return 0
         return _exit_code(made, is_interrupted=interruption.is_wished)
+
+
+def show_sweep(workbench: Workbench, run: Run, *, is_json: bool) -> int:
+    """Where a sweep stands: its plan, each cell with its run, and the headline over the axes."""
+    found = sweeps.read(workbench, run.id)
+    if is_json:
+        [status] = [one.status for one in standings(workbench, [run]).values()]
+        document = run_document(workbench.record(run.id))
+        document["run"]["status"] = status.value
+        print_json({**document, **sweep_results.document(workbench, found)})
+        return 0
+    facts = [
+        ("sweep", run.id),
+        ("engine", found.plan.engine),
+        ("preset", found.plan.preset),
+        ("created", when(run.created_at)),
+        ("tags", ", ".join(run.tags) or "–"),
+        ("note", run.note or "–"),
+        ("repeat", sweeps.command_line(workbench.catalog, found.plan)),
+    ]
+    cells = [
+        [
+            cell.label,
+            cell.status,
+            number(cell.row.headline) if cell.row else "–",
+            cell.row.run.id if cell.row else "",
+            cell.row.run.error if cell.row else "",
+        ]
+        for cell in found.cells
+    ]
+    print("\n".join(f"{name:<9} {value}" for name, value in facts))
+    print()
+    print(table(["cell", "status", "headline", "run", ""], cells))
+    print()
+    print(_table(workbench, found))
+    return 0
 
 
 class Teller:

@@ -1,4 +1,4 @@
-"""Runs that were not made here: curves from a CSV or from TensorBoard's event files, as a run to look at and compare.
+"""Runs that were not made here: curves from a table or from TensorBoard's event files, as a run to look at and compare.
 
 Such a run belongs to no engine of the catalogue. Its engine is the word `outside`, under which the Library finds
 all of them; it has curves, a name and where it came from, and nothing that could be run again.
@@ -18,6 +18,9 @@ from workbench.runs import Workbench
 OUTSIDE: Final = "outside"
 """The engine of every imported run of curves."""
 MOST_POINTS: Final = 5_000_000
+TABLES: Final = (".csv", ".tsv", ".txt", ".parquet")
+ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+PNG: Final = b"\x89PNG"
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class ImportedRun:
 
 
 def bring_curves(workbench: Workbench, path: Path, *, name: str = "", owner: str = "local") -> list[str]:
-    """The runs of a CSV, of an event file, or of a folder of event files; answers their ids. `name` stands for
+    """The runs of a table, of an event file, or of a folder of event files; answers their ids. `name` stands for
     the file's own. Nothing is kept of a file that is refused. Raises FileTrouble."""
     shown = name or path.name
     try:
@@ -62,8 +65,23 @@ def bring_curves(workbench: Workbench, path: Path, *, name: str = "", owner: str
 
 
 def is_curves(path: Path) -> bool:
-    """Whether a file or folder is taken for curves, by its name."""
-    return path.is_dir() or path.suffix.lower() == ".csv" or "tfevents" in path.name
+    """Whether a file or folder is taken for curves, False for a bundle. Raises FileTrouble for what is neither, with what
+    can be imported."""
+    if path.is_dir() or "tfevents" in path.name or path.suffix.lower() in TABLES:
+        return True
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise FileTrouble(f"{path.name} cannot be read: {(error.strerror or str(error)).lower()}.") from error
+    if start.startswith(ZIP) or path.suffix.lower() == ".zip":  # a damaged one is told as such
+        return False
+    what = f"{path.name} cannot be imported"
+    if start.startswith(PNG):
+        what = f"{path.name} is a picture: drop it on the page of workbench serve, whose form it fills"
+    raise FileTrouble(
+        f"{what}. Imported are bundles (.zip), curves in a table ({', '.join(TABLES)}), and TensorBoard's event files or a folder of them."
+    )
 
 
 def read(path: Path, name: str) -> list[ImportedRun]:
@@ -72,6 +90,10 @@ def read(path: Path, name: str) -> list[ImportedRun]:
         from workbench.imports.event_folder import read_events
 
         return [read_events(path, name)]
+    if path.suffix.lower() == ".parquet":
+        from workbench.imports.parquet_curves import read_parquet
+
+        return read_parquet(path, name)
     from workbench.imports.csv_curves import read_csv
 
     return read_csv(path, name)

@@ -1,4 +1,5 @@
-"""Curves out of a CSV. Three layouts are understood, told apart by the header:
+"""Curves out of a table of text: columns parted by commas, semicolons (then 0,5 is a number too) or tabs. Three layouts
+are understood, told apart by the header:
 
 - long, as `workbench export --format csv` writes: `series, name, step, value` and, if there, `run`, `time_s`;
 - one curve, as TensorBoard's page gives it: `Wall time, Step, Value`;
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from workbench.errors import FileTrouble
@@ -16,23 +18,37 @@ from workbench.imports import MOST_POINTS, Curve, ImportedRun
 
 STEPS = ("step", "_step", "global_step", "iteration", "iter", "epoch")
 NAMES = ("name", "tag", "metric", "key")
-TIMES = ("time_s", "relative_time", "wall time", "wall_time", "_timestamp", "timestamp")
-CLOCKS = frozenset(TIMES[2:])
+TIMES = (
+    "time_s",
+    "relative_time",
+    "wall time",
+    "wall_time",
+    "_timestamp",
+    "timestamp",
+    "datetime",
+    "date",
+    "time",
+)
+CLOCKS = frozenset(TIMES[2:-1])
 """Columns of times that are moments and not spans."""
+PARTED_BY = ("\t", ";", ",")
 LONGEST_CELL = 1 << 20
 
 Points = dict[tuple[str, str], tuple[list[float], list[float], list[float]]]
 
 
 def read_csv(path: Path, name: str) -> list[ImportedRun]:
-    """The runs of a CSV: one, or one for each value of a column `run`. Raises FileTrouble."""
-    stem = name.rsplit("/", 1)[-1].removesuffix(".csv") or name
+    """The runs of a table: one, or one for each value of a column `run`. Raises FileTrouble."""
+    stem = Path(name).stem or name
     csv.field_size_limit(LONGEST_CELL)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.reader(file)
+            sign = _parted_by(file.readline())
+            file.seek(0)
+            rows = csv.reader(file, delimiter=sign)
             header = [cell.strip() for cell in next(rows, [])]
-            numbered = ((rows.line_num, row) for row in rows if row)
+            _check(header, name)
+            numbered = ((rows.line_num, _decimal(row) if sign == ";" else row) for row in rows if row)
             places = {word.lower(): at for at, word in reversed(list(enumerate(header)))}
             if "value" in places and _first(places, STEPS) is not None:
                 return _long(numbered, places, name, stem)
@@ -43,6 +59,36 @@ def read_csv(path: Path, name: str) -> list[ImportedRun]:
         raise FileTrouble(f"{name} is no CSV that can be read: {error}.") from error
 
 
+def _parted_by(header: str) -> str:
+    """The sign that makes the most columns of the first line."""
+    return max(PARTED_BY, key=lambda sign: len(next(csv.reader([header], delimiter=sign), [])))
+
+
+def _decimal(row: list[str]) -> list[str]:
+    """Where semicolons part the columns, a comma is the decimal one: 0,5 becomes 0.5."""
+    return [
+        text
+        if _as_number(text) is not None or _as_number(turned := text.replace(",", ".")) is None
+        else turned
+        for text in row
+    ]
+
+
+def _check(header: Sequence[str], name: str) -> None:
+    """Refuse a first line that does not name the columns, each by a name of its own. Raises FileTrouble."""
+    named = [word for word in header if word]
+    if named and all(_as_number(word) is not None or _as_moment(word) is not None for word in named):
+        raise FileTrouble(
+            f"The first line of {name} must name the columns, such as step,loss; it holds the number {named[0]}. "
+            "Put a line of names above it."
+        )
+    if twice := next((word for word in named if header.count(word) > 1), None):
+        places = " and ".join(str(at) for at, word in enumerate(header, 1) if word == twice)
+        raise FileTrouble(
+            f"{name} has the name {twice[:40]!r} over more than one column ({places}). Give each a name of its own."
+        )
+
+
 def _long(
     rows: Iterator[tuple[int, list[str]]], places: Mapping[str, int], name: str, stem: str
 ) -> list[ImportedRun]:
@@ -50,13 +96,15 @@ def _long(
     name_at, time_at = _first(places, NAMES), _first(places, TIMES)
     runs: dict[str, Points] = {}
     count = 0
+    is_clock = time_at is not None and any(places.get(word) == time_at for word in CLOCKS)
     for line, row in rows:
         value = _number(_cell(row, value_at), name, line, "value")
         if value is None:
             continue
         count = _counted(count, name)
         step = _number(_cell(row, step_at), name, line, "step")
-        time = _number(_cell(row, time_at), name, line, "time") if time_at is not None else None
+        time, is_moment = _time(_cell(row, time_at), name, line)
+        is_clock = is_clock or is_moment
         curve = (_cell(row, places.get("series")) or stem, _cell(row, name_at) or "value")
         steps, values, times = runs.setdefault(_cell(row, places.get("run")), {}).setdefault(
             curve, ([], [], [])
@@ -64,7 +112,6 @@ def _long(
         steps.append(float(len(steps)) if step is None else step)
         values.append(value)
         times.append(0.0 if time is None else time)
-    is_clock = time_at is not None and any(places.get(word) == time_at for word in CLOCKS)
     if not runs:
         raise FileTrouble(f"{name} holds no numbers in its column value.")
     return [
@@ -88,7 +135,8 @@ def _wide(
     count = 0
     for number, (line, row) in enumerate(rows):
         step = _number(_cell(row, step_at), name, line, "step") if step_at is not None else None
-        time = _number(_cell(row, time_at), name, line, "time") if time_at is not None else None
+        time, is_moment = _time(_cell(row, time_at), name, line)
+        is_clock = is_clock or is_moment
         for at in columns:
             if at in words or not (text := _cell(row, at)):
                 continue
@@ -135,6 +183,23 @@ def _as_number(text: str) -> float | None:
         return float(text)
     except ValueError:
         return None
+
+
+def _as_moment(text: str) -> float | None:
+    """Seconds of a moment in ISO 8601; without a zone it counts as UTC, since only spans are kept."""
+    if "-" not in text.lstrip("-"):  # 20240131 is a number
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _time(text: str, name: str, line: int) -> tuple[float | None, bool]:
+    """The time of a row in seconds, None for an empty cell, and whether it is a moment of the calendar."""
+    moment = _as_moment(text)
+    return (_number(text, name, line, "time"), False) if moment is None else (moment, True)
 
 
 def _number(text: str, name: str, line: int, column: str) -> float | None:
