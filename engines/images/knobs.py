@@ -21,7 +21,7 @@ def reward_sources(group: str) -> Any:
     """Where rewards are read from; `choices.check_sources` reads it."""
     return knob(
         (), title="Rewards from", own_machine_only=True, max_length=5, advanced=True, group=group, suggestions=("clip=openai/clip-vit-base-patch32",),
-        help="reward=folder, weights file or hub id, in place of the published ones; several parted by commas. Names: clip, pickscore, hpsv2.1, imagereward, aesthetic.",
+        help="Written as reward=folder, weights file or hub id, in place of the published ones; several parted by commas. Rewards: clip, pickscore, hpsv2.1, imagereward, aesthetic.",
     )  # fmt: skip
 
 

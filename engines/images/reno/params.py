@@ -167,7 +167,7 @@ class RenoParams(Params):
         False, title="Gradient checkpointing", advanced=True, group=MODEL,
         help="Less memory for about a third more time; for full-size models.",
     )  # fmt: skip
-    offload: knobs.Offload = knobs.offload(MODEL, "; with checkpointing")
+    offload: knobs.Offload = knobs.offload(MODEL, ". The latter needs checkpointing")
     tiny_decoder: str = knobs.tiny_decoder(
         MODEL,
         "Hub id or folder of an AutoencoderTiny that decodes in place of the full decoder: several times cheaper, a slightly other picture.",
