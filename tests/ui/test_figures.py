@@ -290,6 +290,14 @@ def test_bars_and_dots_and_bands_are_json() -> None:
         json.dumps(figure, allow_nan=False)
 
 
+def test_intervals_on_bars_need_not_lie_around_the_value() -> None:
+    group = F.Bars("A", [1.0, 0.5], low=[0.25, 0.25], high=[1.0, 1.5])
+    figure = F.bars(HEAD, ["a", "b"], [group], X, F.Axis("y"))
+    arms = figure["data"][0]["error_y"]
+    assert (arms["array"], arms["arrayminus"], arms["symmetric"]) == ([0.0, 1.0], [0.75, 0.25], False)
+    assert figure["layout"]["yaxis"]["range"][1] > 1.5, "the intervals have room"
+
+
 def test_the_script_and_the_styles_need_nothing_from_elsewhere() -> None:
     assert "__SCHEMES__" not in F.script()
     assert F.SCHEMES["dark"]["accent"] in F.script()

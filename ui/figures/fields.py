@@ -26,12 +26,15 @@ HATCHES = ("", "/", "x", ".")
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars of one contender: `values` over the figure's positions."""
+    """Bars of one contender: `values` over the figure's positions. An interval stands on each bar where `error` (half
+    its length, around the value) or `low` and `high` (its ends) are given."""
 
     name: str
     values: ArrayLike
     role: Role | None = None
     error: ArrayLike | None = None
+    low: ArrayLike | None = None
+    high: ArrayLike | None = None
 
 
 def heatmap(
@@ -263,7 +266,8 @@ def bars(
         integer=y.integer,
     )
     negative = any((height < 0).any() for height in heights)
-    y_shown = span([*heights, *over], y if negative or y.log else zero, pad=0.08)
+    ends = [np.asarray(end, dtype=np.float64) for g in groups for end in (g.low, g.high) if end is not None]
+    y_shown = span([*heights, *over, *ends], y if negative or y.log else zero, pad=0.08)
     numeric = not any(isinstance(place, str) for place in positions)
     x_shown = _bar_span(positions, lines_over, x) if numeric else None
     figure = frame(head, x, y, x_shown=x_shown, y_shown=y_shown, legend=names if len(names) > 1 else ())
@@ -313,14 +317,13 @@ def _bar_trace(group: Bars, places: Any, heights: Any, fill: str, again: int) ->
         },
         "hovertemplate": "%{y:.4~g}",
     }
+    drawn = {"type": "data", "color": "@ink", "thickness": 1.25, "width": 3}
     if group.error is not None:
-        trace["error_y"] = {
-            "type": "data",
-            "array": wire(group.error),
-            "color": "@ink",
-            "thickness": 1.25,
-            "width": 3,
-        }
+        trace["error_y"] = {**drawn, "array": wire(group.error)}
+    elif group.low is not None and group.high is not None:
+        # plotly wants the lengths of the two arms
+        above, below = np.asarray(group.high) - heights, heights - np.asarray(group.low)
+        trace["error_y"] = {**drawn, "symmetric": False, "array": wire(above), "arrayminus": wire(below)}
     return trace
 
 

@@ -168,7 +168,7 @@ def autocorrelation(record: Record, head: Head) -> Figure:
 
 
 def accuracy(record: Record, head: Head) -> Figure:
-    """Share of right pictures by task, with half the length of Wilson's 95 % intervals."""
+    """Share of right pictures by task, with Wilson's 95 % intervals."""
     x, y = Axis(), Axis("share of right pictures", low=0, high=1)
     found, low, high = (newest(record, name) for name in ("accuracy", "accuracy low", "accuracy high"))
     if found is None or low is None or high is None:
@@ -180,7 +180,8 @@ def accuracy(record: Record, head: Head) -> Figure:
         Bars(
             names[k],
             values[k],
-            error=(high[1][k] - low[1][k]) / 2,
+            low=low[1][k],
+            high=high[1][k],
             role="baseline" if names[k] == "Plain picture" else None,
         )
         for k in shown

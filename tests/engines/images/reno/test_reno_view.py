@@ -51,6 +51,28 @@ def test_every_figure_has_something_after_a_run(bench, run, key):
     assert built(bench, run, key)["data"]
 
 
+@pytest.fixture(scope="module")
+def measured(bench):
+    created = bench.create("reno", {"experiment": "list", "seeds": 1}, preset="smoke", seed=3)
+    return bench.run_inline(created.id)
+
+
+def test_the_bars_carry_the_intervals_of_the_table(bench, measured):
+    """Wilson's intervals do not lie around the share: 2 of 2 is .34 to 1."""
+    table = bench.record(measured.id).tables()["95 % intervals"]
+    written = {row[0]: row[1:] for row in table.rows}
+    traces = built(bench, measured, "accuracy")["data"]
+    assert {trace["name"] for trace in traces} >= {"ReNO", "Plain picture"}
+    for trace in traces:
+        share, arms = trace["y"], trace["error_y"]
+        drawn = [
+            f"{middle - below:.2f} to {middle + above:.2f}"
+            for middle, below, above in zip(share, arms["arrayminus"], arms["array"], strict=True)
+        ]
+        assert drawn == written[trace["name"]]
+        assert not arms["symmetric"]
+
+
 def test_the_accuracy_belongs_to_lists():
     keys = {spec.key for spec in VIEW.specs({"experiment": "list"})}
     assert "accuracy" in keys
