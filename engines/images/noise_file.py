@@ -81,8 +81,9 @@ def read_noise(path: Path, shape: tuple[int, int, int], field: str = FIELD) -> d
     return found
 
 
-def count_noise(path: Path, field: str = FIELD) -> int:
-    """How many noises a file holds, from its header alone. Raises Refusal."""
+def count_noise(path: Path, field: str = FIELD, wanted: tuple[int, ...] | None = None) -> int:
+    """How many noises a file holds, from its header alone. Raises Refusal, also where a noise has another shape than
+    `wanted` (channels, height, width), where that is known."""
     try:
         if path.suffix == ".npy":
             import numpy as np
@@ -100,4 +101,11 @@ def count_noise(path: Path, field: str = FIELD) -> int:
         ) from error
     if len(shape) not in (3, 4):
         raise Refusal(field, f"{field} must be an array N x channels x height x width; got shape {shape}.")
+    if wanted is not None and shape[-3:] != tuple(wanted):
+        here, there = (" x ".join(map(str, size)) for size in (wanted, shape[-3:]))
+        raise Refusal(
+            field,
+            f"{field} must hold noises of {here} numbers for this model; those of {path.name!r} have {there}. Choose the "
+            "model of the run that wrote it, or another file.",
+        )
     return shape[0] if len(shape) == 4 else 1

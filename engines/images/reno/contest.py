@@ -81,23 +81,28 @@ class Gang:
         """The arm's own part of the state."""
         return self.state.take(torch.arange(len(self.state.noise))[arm.rows])
 
+    def by_picture(self, values: torch.Tensor) -> torch.Tensor:
+        """An arm's values [noises] as one for each picture: where several noises are tried for it, the largest."""
+        return values.view(-1, self.pictures).amax(0)
+
     @property
     def share(self) -> float:
         """Seconds for each arm of the gang."""
         return self.seconds / len(self.arms)
 
 
-def settings_of(params: RenoParams) -> Settings:
-    """The method's settings in a run with those parameters."""
+def settings_of(params: RenoParams, rows: int = 0) -> Settings:
+    """The method's settings in a run with those parameters. Full-size models see as many noises at once as there are
+    rows, however many contenders share a batch: what stands beside ReNO costs no more memory than it."""
     return Settings(
-        lr=params.lr,
+        lr=params.rate,
         momentum=params.momentum,
         nesterov=params.nesterov,
         clip=params.clip,
         regularise=params.regularise,
         shape=params.shape,
         optimizer=params.optimizer,
-        at_once=params.at_once,
+        at_once=params.at_once or (0 if params.is_world else rows),
     )
 
 
@@ -156,7 +161,7 @@ class Contest:
         self.prompt_of = prompt_of.to(objective.device)
         self.evaluate = objective.evaluate(self.prompt_of)
         self.weights = torch.tensor(objective.weights, device=objective.device)
-        self.settings = settings_of(params)
+        self.settings = settings_of(params, len(places))
         self.noise = resumed.start if resumed else torch.stack([objective.draw(seed, p, 0) for p in places])
         """The noises of the plain pictures."""
         self.reno = self._gang([RENO], self.noise)
@@ -240,6 +245,10 @@ class Contest:
         for gang in (self.reno, self.warm, self.ablations, self.unclipped, self.halved):
             if gang is not None:
                 yield gang
+
+    def counts_passes(self, gang: Gang) -> bool:
+        """Whether its iterations cost something else than the paper's three forward passes a picture."""
+        return gang is self.halved or self.settings.optimizer == "lbfgs"
 
     def lookouts(self) -> Iterator[Lookout]:
         """All that search without gradients."""
@@ -334,9 +343,11 @@ class Contest:
             scores = gang.state.best.view(-1, n)  # [noises a row, rows]
             keep = scores.argsort(dim=0, descending=True)[: max(1, len(scores) // 2)]
             rows = (keep * n + torch.arange(n, device=keep.device)).flatten()
-            took = gang.seconds
+            took, arm = gang.seconds, gang.arms[0]
+            assert arm.info is not None
+            left = Info(**{name: value[rows] for name, value in vars(arm.info).items()})
             gang = self.halved = Gang(
-                [Arm(HALVED, slice(0, len(rows)), passes=gang.arms[0].passes)],
+                [Arm(HALVED, slice(0, len(rows)), left, arm.passes)],
                 gang.state.take(rows),
                 gang.prompt_of[rows],
                 gang.weights[rows],

@@ -5,21 +5,24 @@ of N", "Zero-order search"; rewards by title for their own parts):
 
 One prompt, scalars by iteration (by look for best-of-N, three an iteration): `reward` (weighted sum at the noise at hand),
 `best reward`, `noise norm`, `gradient norm` (before clipping), `right` and `demands met` (the exact checker on the best so
-far), `not optimised: <title>`, `gain` (series = reward: its weighted gain since the start), `time/seconds`. All are means
-over the noises.
+far), `not optimised: <title>`, `gain` (series = reward: its weighted gain since the start), `time/seconds`, and of those
+whose iterations cost something else than three forward passes a picture (halving, L-BFGS) `passes`. All are means over the
+noises; halving's rewards are those of the best noise of each picture.
 Pictures: `Before and after/noise k` (the best so far, kept when it changes) and `..., before`; `Every iteration/noise k`;
 `Contenders/<name>` (all noises side by side); `The same noise in a many-step model/<name>`.
 Arrays: `typical norm` (low, typical, high), `difference, noise k` (row x column), `noise histogram` (start, found, normal x value), `noise autocorrelation` (row x
-column lag). File: `noise` (safetensors: noise, start, best_noise, momentum, what the
-optimizer knows).
-Tables: `Where they ended`, `seconds of each contender`, `Verdicts of the exact checker`. Texts: `reward hacking`, `memory` (full-size
-models, measured before they are loaded).
+column lag). File: `noise` (safetensors: noise, start, best_noise, momentum, what the optimizer
+knows), live: after Stop it holds what was shown last.
+Tables: `Where they ended`, `seconds of each contender`, `Verdicts of the exact checker`. Texts: `reward hacking`, `learning rate`
+(where it is automatic), `memory` (full-size models, measured before they are loaded).
 Alerts: reward hacking, not finite, negative weight, noise file, slow here, transfer, unknown request.
 A run that goes on from another's noise counts ReNO's steps on from that run's.
 A running search obeys the command "more" (kind "do"): 50 more iterations for everybody.
 
-List: the `best reward` curves at the end, arrays `accuracy`, `accuracy low`, `accuracy high` (contender x task), tables `Right
-by task` (or `Reward by task`), `95 % intervals`, `Where they ended`; a picture for each prompt.
+List: the `best reward` (and `passes`) curves at the end, arrays `accuracy`, `accuracy low`, `accuracy high` (contender x task;
+without a checker `reward by task` and its low and high), tables `Right by task` and `95 % intervals` (or `Reward by task`),
+`Where they ended`; a picture for each prompt; files `GenEval, <contender>` (zip, live) where all prompts have GenEval's
+metadata. Alerts also: GenEval pictures.
 Claims: `claim_list.CLAIMS`.
 """
 
@@ -67,7 +70,7 @@ def _events(params: RenoParams, context: Context, inbox: deque[Command]) -> Gene
         if params.experiment == "list":
             from engines.images.reno import listing
 
-            yield from listing.run(params, context, lane)
+            yield from listing.run(params, context, inbox, lane)
         else:
             from engines.images.reno import single
 

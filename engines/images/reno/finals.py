@@ -10,8 +10,6 @@ import torch
 from engines.images.reno.contest import BEST, HALVED, PLAIN, RENO, WARM, ZERO, Contest
 from engines.images.reno.judging import Judge, Judged
 from engines.images.reno.method import State
-from engines.images.reno.objective import transfer_pictures
-from engines.images.reno.params import RenoParams
 
 
 @dataclass(frozen=True)
@@ -125,25 +123,6 @@ def timed(contest: Contest, judge: Judge) -> list[Timed]:
         Timed(name, _of_looks(contest, judge, contest.best.after(seconds)), seconds, contest.best.seconds)
         for name, seconds in times.items()
     ]
-
-
-def handed_over(contest: Contest, judge: Judge, params: RenoParams, device: str) -> tuple[Final, Final]:
-    """The many-step model from the plain noise, and from the noise that ReNO found. Raises Refusal where it cannot be had."""
-    noises = (contest.noise, contest.reno.state.best_noise)
-    pictures = transfer_pictures(
-        contest.objective, params, torch.cat(noises), contest.prompt_of.repeat(2), device
-    )
-    first, second = (_scored(contest, judge, p, n) for p, n in zip(pictures.chunk(2), noises, strict=True))
-    return first, second
-
-
-@torch.no_grad()
-def _scored(contest: Contest, judge: Judge, pictures: torch.Tensor, noise: torch.Tensor) -> Final:
-    prompts = contest.prompt_of
-    rewards = torch.stack([score(pictures, prompts) for score in contest.objective.rewards.values()], dim=1)
-    total = (contest.weights * rewards.float()).sum(1)
-    norm = noise.flatten(1).norm(dim=1)
-    return Final(_array(total), _array(rewards), judge(pictures, prompts), 1, _array(norm), pictures)
 
 
 def joined(parts: list[Final]) -> Final:

@@ -1,22 +1,27 @@
-"""A list of prompts, measured: the same contest on every prompt, accuracy by task with intervals."""
+"""A list of prompts, measured: the same contest on every prompt, what it comes to by task with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
-from engines.contract import Context
-from engines.events import Array, Axis, Event, Picture, Progress, Scalar, Table, Text
-from engines.images.reno import claims, report
+from engines.contract import Context, Refusal
+from engines.events import Alert, Command, Event, Picture, Progress, Scalar, Text
+from engines.images.reno import alerts, claims, report
+from engines.images.reno.by_task import by_task
 from engines.images.reno.contest import BEST, DRAWS, PLAIN, RENO, WARM, Contest
-from engines.images.reno.finals import Final, Timed, finals, handed_over, joined, timed
-from engines.images.reno.judging import Judge, wilson
-from engines.images.reno.objective import open_objective, plan_memory
+from engines.images.reno.finals import Final, Timed, finals, joined, timed
+from engines.images.reno.geneval import Folders
+from engines.images.reno.judging import Judge
+from engines.images.reno.objective import Objective, open_objective, plan_memory
 from engines.images.reno.params import RenoParams
-from engines.images.reno.prompt_files import chosen
+from engines.images.reno.prompt_files import Listed, chosen
+from engines.images.reno.transferring import Transfer
 
 BATCH = 14
 """Pictures of one contest where `at_once` does not say."""
@@ -24,7 +29,9 @@ SHOWN = 60
 """Pictures of the list that are kept."""
 
 
-def run(params: RenoParams, context: Context, lane: Executor | None = None) -> Iterator[Event]:
+def run(
+    params: RenoParams, context: Context, inbox: deque[Command], lane: Executor | None = None
+) -> Iterator[Event]:
     """The contest on batches of pictures, each with its prompt and noise. `lane` as in `Contest`."""
     listed = chosen(params, context.inputs, context.seed)
     yield Progress(0, 1, "loading the models")
@@ -33,44 +40,131 @@ def run(params: RenoParams, context: Context, lane: Executor | None = None) -> I
     ):
         yield Text("memory", memory)
     objective = open_objective(params, [one.prompt for one in listed], context.device)
-    judge = Judge(objective, params.is_world)
-    rows = [(prompt, prompt * params.seeds + k) for prompt in range(len(listed)) for k in range(params.seeds)]
-    size = params.at_once or BATCH
-    batches = [rows[at : at + size] for at in range(0, len(rows), size)]
-    total = len(batches) * params.iterations
-    parts: list[dict[str, Final]] = []
-    times: list[list[Timed]] = []
-    handed: list[tuple[Final, Final]] = []
-    curves = Curves(params.iterations)
-    for number, batch in enumerate(batches):
-        prompt_of = torch.tensor([prompt for prompt, _ in batch])
-        contest = Contest(
-            objective, params, prompt_of, [place for _, place in batch], context.seed, lane=lane
-        )
+    yield from alerts.at_start(objective, params, context)
+    yield from Measurement(params, context, objective, listed, lane).events(inbox)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """The noises of a batch that the many-step model draws from at the end, on the CPU."""
+
+    start: torch.Tensor
+    found: torch.Tensor
+    prompt_of: torch.Tensor
+
+
+class Measurement:
+    """Works through a list, a batch of pictures after the other, and tells of it."""
+
+    def __init__(
+        self,
+        params: RenoParams,
+        context: Context,
+        objective: Objective,
+        listed: Sequence[Listed],
+        lane: Executor | None,
+    ) -> None:
+        self.params, self.context, self.objective, self.lane = params, context, objective, lane
+        self.listed = listed
+        self.judge = Judge(objective, params.is_world)
+        size, seeds = params.at_once or BATCH, params.seeds
+        rows = [(prompt, sample) for prompt in range(len(listed)) for sample in range(seeds)]
+        self.batches = [rows[at : at + size] for at in range(0, len(rows), size)]
+        self.total = len(self.batches) * params.iterations
+        self.curves = Curves(params.iterations)
+        self.parts: list[dict[str, Final]] = []
+        self.times: list[list[Timed]] = []
+        self.handed: list[Handed] = []
+        self.done: list[tuple[int, int]] = []
+        """Prompt and sample of each picture so far."""
+        needed = all(one.metadata for one in listed)
+        self.folders = Folders(context.scratch, listed) if needed else None
+
+    def events(self, inbox: deque[Command]) -> Iterator[Event]:
+        """The whole run."""
+        for number, batch in enumerate(self.batches):
+            yield from self.batch(number, batch, inbox)
+        yield from self.curves.events()
+        together = [_together([batch[k] for batch in self.times]) for k in range(len(self.times[0]))]
+        yield report.time_table(together, {})
+        pair: list[tuple[Final, Final]] = []
+        if self.params.transfer_model:
+            yield from self.transfer(pair)
+        d = int(np.prod(self.objective.noise_shape))
+        yield from claims.check(self.so_far(), together, self.params, d, pair[0] if pair else None)
+        yield Progress(self.total, self.total, "done")
+
+    def so_far(self) -> dict[str, Final]:
+        """Each contender over all pictures that are done."""
+        return {name: joined([part[name] for part in self.parts]) for name in self.parts[0]}
+
+    def batch(self, number: int, rows: Sequence[tuple[int, int]], inbox: deque[Command]) -> Iterator[Event]:
+        """The contest on some pictures, and what the list comes to with them."""
+        params = self.params
+        prompt_of = torch.tensor([prompt for prompt, _ in rows])
+        places = [prompt * params.seeds + sample for prompt, sample in rows]
+        contest = Contest(self.objective, params, prompt_of, places, self.context.seed, lane=self.lane)
+        broken: set[int] = set()
         for i in range(params.iterations):
             contest.advance(i)
-            curves.add(contest, i)
-            yield Progress(number * params.iterations + i + 1, total, f"batch {number + 1} of {len(batches)}")
-        parts.append(finals(contest, judge))
-        times.append(timed(contest, judge))
+            self.curves.add(contest, i)
+            at = number * params.iterations + i
+            yield from self.warnings(contest, rows, broken, at)
+            while inbox:
+                yield _no_answer(inbox.popleft(), at)
+            yield Progress(at + 1, self.total, f"batch {number + 1} of {len(self.batches)}")
+        found = finals(contest, self.judge)
+        self.times.append(timed(contest, self.judge))
         if params.transfer_model:
-            handed.append(handed_over(contest, judge, params, context.device))
-        yield from _pictures(
-            parts[-1], [listed[prompt].prompt for prompt, _ in batch], sum(map(len, batches[:number]))
-        )
-        parts[-1] = {name: joined([final]) for name, final in parts[-1].items()}  # let the pictures go
-        so_far = {name: joined([part[name] for part in parts]) for name in parts[0]}
-        tasks = [listed[prompt].task for prompt, _ in rows[: sum(map(len, batches[: number + 1]))]]
-        yield from _by_task(so_far, tasks)
-        yield report.contender_table(so_far, list(objective.rewards), judge.names)
+            state = contest.reno.state
+            self.handed.append(Handed(contest.noise.cpu(), state.best_noise.cpu(), prompt_of))
+        yield from _pictures(found, [self.listed[prompt].prompt for prompt, _ in rows], len(self.done))
+        if self.folders is not None:
+            yield from self.folders.add(found, *zip(*rows, strict=True))
+        self.parts.append({name: joined([final]) for name, final in found.items()})  # let the pictures go
+        self.done += rows
+        so_far = self.so_far()
+        prompts = [prompt for prompt, _ in self.done]
+        yield from by_task(so_far, [self.listed[prompt].task for prompt in prompts], prompts)
+        yield report.contender_table(so_far, list(self.objective.rewards), self.judge.names)
         yield Scalar(RENO, "best reward so far in the list", number, float(so_far[RENO].reward.mean()))
-    yield from curves.events()
-    together = [_together([batch[k] for batch in times]) for k in range(len(times[0]))]
-    yield report.time_table(together, {})
-    found = {name: joined([part[name] for part in parts]) for name in parts[0]}
-    pair = (joined([one for one, _ in handed]), joined([other for _, other in handed])) if handed else None
-    yield from claims.check(found, together, params, int(np.prod(objective.noise_shape)), pair)
-    yield Progress(total, total, "done")
+
+    def warnings(
+        self, contest: Contest, rows: Sequence[tuple[int, int]], broken: set[int], at: int
+    ) -> Iterator[Event]:
+        """Tell of each noise once whose gradient broke."""
+        info = contest.reno.arms[0].info
+        assert info is not None
+        for row in torch.nonzero(info.skipped).flatten().tolist():
+            if row not in broken:
+                broken.add(row)
+                prompt, sample = rows[row]
+                yield alerts.not_finite(f"noise {sample + 1} of {self.listed[prompt].prompt!r}", at)
+
+    def transfer(self, pair: list[tuple[Final, Final]]) -> Iterator[Event]:
+        """The many-step model from all plain and found noises; a model that cannot be had costs nothing else."""
+        model, device = self.params.transfer_model, self.objective.device
+        yield Progress(self.total, self.total, f"drawing with {model}")
+        try:
+            opened = Transfer(self.objective, self.params, self.context.device)
+        except Refusal as error:
+            yield Alert("transfer", self.total, error.sentence)
+            return
+        parts = []
+        for k, one in enumerate(self.handed):
+            noises = one.start.to(device), one.found.to(device)
+            found = opened.finals(*noises, one.prompt_of.to(device), self.judge)
+            parts.append([joined([final]) for final in found])
+            yield Progress(
+                self.total, self.total, f"drawing with {model}, batch {k + 1} of {len(self.handed)}"
+            )
+        first, second = (joined([part[side] for part in parts]) for side in (0, 1))
+        pair.append((first, second))
+
+
+def _no_answer(command: Command, at: int) -> Alert:
+    words = f"A list ends after the iterations that it began with; the request {command.name!r} is for one prompt."
+    return Alert("unknown request", at, words)
 
 
 def _together(times: list[Timed]) -> Timed:
@@ -86,36 +180,42 @@ def _together(times: list[Timed]) -> Timed:
 
 
 class Curves:
-    """Mean best reward over all pictures, iteration by iteration (look by look for best-of-N)."""
+    """Means over all pictures, iteration by iteration (look by look for best-of-N): best rewards, and the passes of
+    those whose iterations cost something else than three."""
 
     def __init__(self, iterations: int) -> None:
         self.iterations = iterations
-        self.sums: dict[str, np.ndarray] = {}
-        self.counts: dict[str, np.ndarray] = {}
+        self.sums: dict[tuple[str, str], np.ndarray] = {}
+        self.counts: dict[tuple[str, str], np.ndarray] = {}
 
     def add(self, contest: Contest, i: int) -> None:
         for gang in contest.gangs():
             for arm in gang.arms:
                 rewards = gang.state.best_rewards
-                if arm.info is not None and rewards is not None and gang.state.iteration:
-                    best = (contest.weights * rewards[arm.rows]).sum(1)
-                    self._put(arm.series, i, best, self.iterations)
+                if arm.info is None or rewards is None or not gang.state.iteration:
+                    continue
+                best = gang.by_picture((contest.weights * rewards[arm.rows]).sum(1))
+                total, length = float(best.double().sum()), self.iterations
+                self._put((arm.series, "best reward"), i, total, len(best), length)
+                if contest.counts_passes(gang):
+                    self._put((arm.series, "passes"), i, arm.passes * len(best), len(best), length)
         for lookout in contest.lookouts():
             count = DRAWS if lookout is contest.best else 1
             for look in range(i * count, (i + 1) * count):
-                self._put(lookout.series, look, lookout.trace[look][1], self.iterations * count)
+                best = lookout.trace[look][1]
+                total, length = float(best.double().sum()), self.iterations * count
+                self._put((lookout.series, "best reward"), look, total, len(best), length)
 
-    def _put(self, series: str, step: int, best: torch.Tensor, length: int) -> None:
-        sums = self.sums.setdefault(series, np.zeros(length))
-        counts = self.counts.setdefault(series, np.zeros(length))
-        sums[step] += float(best.double().sum())
-        counts[step] += len(best)
+    def _put(self, key: tuple[str, str], step: int, total: float, count: int, length: int) -> None:
+        self.sums.setdefault(key, np.zeros(length))[step] += total
+        self.counts.setdefault(key, np.zeros(length))[step] += count
 
     def events(self) -> Iterator[Scalar]:
         """The curves; steps at which a contender did not move yet are left out."""
-        for series, sums in self.sums.items():
-            for step in np.flatnonzero(self.counts[series]):
-                yield Scalar(series, "best reward", int(step), float(sums[step] / self.counts[series][step]))
+        for (series, name), sums in self.sums.items():
+            counts = self.counts[series, name]
+            for step in np.flatnonzero(counts):
+                yield Scalar(series, name, int(step), float(sums[step] / counts[step]))
 
 
 def _pictures(found: Mapping[str, Final], prompts: list[str], first: int) -> Iterator[Picture]:
@@ -139,35 +239,3 @@ def _pictures(found: Mapping[str, Final], prompts: list[str], first: int) -> Ite
             ]
             words = f"{prompt}: {', '.join(marks)}"
         yield Picture(f"Plain, {', '.join(names[1:])}/{first + row + 1}", 0, report.sheet(tiles), words)
-
-
-def _by_task(found: Mapping[str, Final], tasks: list[str]) -> Iterator[Event]:
-    """Share of right pictures by task with 95 % intervals; mean rewards where there is no checker."""
-    order = [*dict.fromkeys(tasks)]
-    members = {task: np.array([t == task for t in tasks]) for task in order}
-    members["all"] = np.ones(len(tasks), dtype=bool)
-    names = list(found)
-    middle, low, high = (np.full((len(names), len(members)), np.nan) for _ in range(3))
-    rows: list[list[str | int | float | None]] = []
-    for a, name in enumerate(names):
-        final = found[name]
-        for b, mask in enumerate(members.values()):
-            if final.judged.strict is not None:
-                right = final.judged.strict[mask]
-                middle[a, b] = right.mean()
-                low[a, b], high[a, b] = wilson(float(right.sum()), len(right))
-            else:
-                middle[a, b] = final.reward[mask].mean()
-        rows.append([name, *(float(v) for v in middle[a])])
-    has_checker = found[RENO].judged.strict is not None
-    columns = [f"{task} ({int(mask.sum())})" for task, mask in members.items()]
-    yield Table("Right by task" if has_checker else "Reward by task", ("contender", *columns), rows)
-    if has_checker:
-        axes = [Axis("contender", names), Axis("task", list(members))]
-        for label, values in (("accuracy", middle), ("accuracy low", low), ("accuracy high", high)):
-            yield Array(label, 0, values, axes, keep=False)
-        intervals = [
-            [name, *(f"{low[a, b]:.2f} to {high[a, b]:.2f}" for b in range(len(members)))]
-            for a, name in enumerate(names)
-        ]
-        yield Table("95 % intervals", ("contender", *columns), intervals)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -17,6 +18,7 @@ from engines.images.memory import Economy
 from engines.images.reno.method import Evaluate
 from engines.images.reno.params import CLOSED_FORM, RenoParams
 
+ENCODED_AT_ONCE = 64
 Score = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """`score(pictures [n, 3, H, W], prompts [n])`: rewards [n]; the second argument numbers the prompts."""
 Paint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -71,7 +73,7 @@ def open_objective(params: RenoParams, prompts: Sequence[str], device: str) -> O
     )
     scores: dict[str, Score] = {}
     for name, reward in rewards.items():
-        features = reward.encode(said)
+        features = encoded(reward, said)
         reward.drop_text()
         scores[choices.REWARD_TITLES[name]] = lambda pictures, chosen, reward=reward, features=features: (
             reward.score(pictures, features.take(chosen))
@@ -83,11 +85,29 @@ def open_objective(params: RenoParams, prompts: Sequence[str], device: str) -> O
         said,
         generator.noise_shape,
         torch.device(getattr(generator, "device", "cpu")),
-        painter(generator, generator.encode(said), params.steps),
+        painter(generator, encoded(generator, said), params.steps),
         {choices.REWARD_TITLES[name]: scores[choices.REWARD_TITLES[name]] for name in weights},
         looked,
         tuple(weights.values()),
     )
+
+
+def encoded(model: Any, prompts: Sequence[str], **options: Any) -> Any:
+    """What `model.encode` answers for all prompts, asked for some at a time: a benchmark's hundreds would not fit
+    through a text encoder at once."""
+    parts = [
+        model.encode(prompts[at : at + ENCODED_AT_ONCE], **options)
+        for at in range(0, len(prompts), ENCODED_AT_ONCE)
+    ]
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Conditionings or features of several lists of prompts as one."""
+    tensors = {name: torch.cat([part.tensors[name] for part in parts]) for name in parts[0].tensors}
+    if getattr(parts[0], "negative", None) is None:
+        return type(parts[0])(tensors)
+    return type(parts[0])(tensors, _joined([part.negative for part in parts]))
 
 
 def painter(generator: Generator, conditioning: Conditioning, steps: int) -> Paint:
@@ -154,7 +174,7 @@ def successor_of(params: RenoParams, rows: int) -> choices.Successor | None:
         return None
     options = {
         "batch": params.at_once or 2 * rows,
-        "guidance": _recipe(model)[1],
+        "guidance": recipe(model)[1],
         "economy": transfer_economy(params),
     }
     return choices.Successor(model, "transfer", options)
@@ -187,42 +207,14 @@ def plan_memory(params: RenoParams, rows: int, device: str) -> str:
         ways_out=ways,
         sources=choices.check_sources(params.reward_sources, params.rewards_read),
         successor=successor_of(params, rows),
-        batch=params.at_once or rows * widest(params),
+        batch=params.at_once or rows,
         steps=params.steps,
         economy=economy_of(params),
         drops_text=not params.is_world,
     )
 
 
-def widest(params: RenoParams) -> int:
-    """How many noises a row the largest batch with gradients holds (`contest.Contest`)."""
-    rewards = sum(1 for weight in params.weights().values() if weight)
-    ablations = 1 + (rewards if rewards > 1 else 0) if "ablations" in params.compare else 1
-    return max(ablations, 2**params.halvings if "halving" in params.compare else 1)
-
-
-def transfer_pictures(
-    objective: Objective, params: RenoParams, noise: torch.Tensor, prompt_of: torch.Tensor, device: str
-) -> torch.Tensor:
-    """Pictures of the many-step model from the same noise (section 2.5, "multi apply").
-
-    Raises Refusal where it cannot be loaded or takes noise of another shape."""
-    name = params.transfer_model
-    generator = choices.open_generator(name, device, "transfer", transfer_economy(params))
-    choices.check_shapes("transfer", name, generator.noise_shape, objective.noise_shape)
-    steps, guidance = _recipe(name)
-    conditioning = generator.encode(objective.prompts, guided=guidance > 1).take(prompt_of)
-    parts = []
-    with torch.no_grad():
-        for rows in torch.arange(len(noise)).split(params.at_once or len(noise)):
-            told = conditioning.take(rows)
-            parts.append(
-                generator.decode(generator.sample(noise[rows], told, steps=steps, guidance=guidance))
-            )
-    return torch.cat(parts)
-
-
-def _recipe(name: str) -> tuple[int, float]:
+def recipe(name: str) -> tuple[int, float]:
     """Steps and guidance that a many-step model was measured with; 50 and 7.5 for one that is not known."""
     from engines.images.embedded import GUIDANCE, STEPS
 

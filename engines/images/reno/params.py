@@ -19,6 +19,14 @@ Compared = Literal["warm", "ablations", "no_clip", "zero_order", "halving"]
 REWARDS, ASCENT, EXTENSIONS, MODEL, LIST = (
     "Published rewards", "Ascent", "Extensions", "Models and start", "Prompt list",
 )  # fmt: skip
+EMBEDDED_RATE, PAPER_RATE, HYPER_SD_RATE, ADAM_RATE, LBFGS_RATE = 8.0, 5.0, 10.0, 0.4, 1.0
+"""Automatic learning rates: the embedded model's was chosen by benchmarks/reno_rates.py, Hyper-SD's and the others' are the
+paper's. Adam and L-BFGS have rates of their own, which fit noise of any size."""
+WEIGHT_FIELDS = {
+    "r1": "weight_r1", "r2": "weight_r2", "hpsv2.1": "weight_hps", "imagereward": "weight_imagereward", "clip": "weight_clip",
+    "pickscore": "weight_pickscore", "aesthetic": "weight_aesthetic",
+}  # fmt: skip
+"""The parameter that holds each reward's weight."""
 MODELS = (choices.G, CLOSED_FORM, *choices.ONE_STEP)
 
 
@@ -98,8 +106,8 @@ class RenoParams(Params):
     reward_sources: knobs.Sources = knobs.reward_sources(REWARDS)
 
     lr: float = knob(
-        8.0, title="Learning rate", gt=0, le=50, log=True, advanced=True, group=ASCENT,
-        help="Above 0, at most 50. The paper's 5 fits noise of 4x64x64, 10 Hyper-SD's; 8 was chosen for the embedded model.",
+        0.0, title="Learning rate", ge=0, le=50, step=0.1, widget="number", advanced=True, group=ASCENT,
+        help="0 to 50. 0 follows the model: 8 for the embedded one, 10 for Hyper-SD, the paper's 5 for others; with Adam 0.4, with L-BFGS 1.",
     )  # fmt: skip
     momentum: float = knob(
         0.9, title="Momentum", ge=0, le=0.99, step=0.01, advanced=True, group=ASCENT, help="0 to 0.99."
@@ -144,7 +152,8 @@ class RenoParams(Params):
 
     model: str = knob(
         choices.G, title="One-step model", own_machine_only=True, demo_allowed=(choices.G, CLOSED_FORM), min_length=1, max_length=300, advanced=True, group=MODEL, suggestions=MODELS,
-        help="embedded-g, closed-form (no weights), a published model by name, a folder in diffusers' format, or a hub id.",
+        help="embedded-g, closed-form (no weights), a published model by name, a folder in diffusers' format, or a hub id. The preset "
+        "Paper's scale has the paper's whole setting.",
     )  # fmt: skip
     transfer: str = knob(
         AUTO, title="Noise handed to", own_machine_only=True, demo_allowed=(AUTO, NONE, choices.F), min_length=1, max_length=300, advanced=True, group=MODEL,
@@ -161,7 +170,7 @@ class RenoParams(Params):
     )  # fmt: skip
     at_once: int = knob(
         0, title="Pictures at once", ge=0, le=256, advanced=True, group=MODEL,
-        help="Pictures in one call of the models, 0 to 256; 0 takes all seeds. Fewer need less memory.",
+        help="Pictures in one call of the models, 0 to 256; 0 takes all seeds (of full-size models, of one contender at a time). Fewer need less memory.",
     )  # fmt: skip
     checkpointing: bool = knob(
         False, title="Gradient checkpointing", advanced=True, group=MODEL,
@@ -175,8 +184,8 @@ class RenoParams(Params):
     tiles: bool = knobs.tiles(MODEL)
 
     per_task: int = knob(
-        2, title="Prompts a task", ge=1, le=50, demo_max=2, advanced=True, group=LIST,
-        help="Of each of the seven tasks of the embedded world, or of each task of a prompt file, 1 to 50.",
+        2, title="Prompts a task", ge=1, le=300, demo_max=2, advanced=True, group=LIST,
+        help="Of each of the seven tasks of the embedded world, or of each task of a prompt file, 1 to 300; 300 takes all of GenEval and T2I-CompBench.",
     )  # fmt: skip
     prompts: Upload = knob(
         "", title="Prompt file", advanced=True, group=LIST, widget="file", accept=prompt_files.ACCEPT,
@@ -184,7 +193,7 @@ class RenoParams(Params):
     )  # fmt: skip
     folder: str = knob(
         "", title="Prompt folder", own_machine_only=True, max_length=300, advanced=True, group=LIST,
-        help="A folder of such files, a task each, on the machine that runs.",
+        help="GenEval's prompts, T2I-CompBench's examples/dataset, or any folder of such files, a task each, on the machine that runs.",
     )  # fmt: skip
 
     @model_validator(mode="after")
@@ -230,17 +239,22 @@ class RenoParams(Params):
 
     def weights(self) -> dict[str, float]:
         """lambda_k of the rewards that can read the model's pictures, by name."""
-        if choices.is_embedded(self.model):
-            return {"r1": self.weight_r1, "r2": self.weight_r2}
         if self.model == CLOSED_FORM:
             return {"template": 1.0}
-        return {
-            "hpsv2.1": self.weight_hps,
-            "imagereward": self.weight_imagereward,
-            "clip": self.weight_clip,
-            "pickscore": self.weight_pickscore,
-            "aesthetic": self.weight_aesthetic,
-        }
+        own = choices.is_embedded(self.model)
+        names = choices.EMBEDDED_REWARDS if own else choices.HUB_REWARDS
+        return {name: float(getattr(self, WEIGHT_FIELDS[name])) for name in names}
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that is used: `lr`, or what suits model and optimizer where it is 0."""
+        if self.lr:
+            return self.lr
+        if self.optimizer != "sgd":
+            return ADAM_RATE if self.optimizer == "adam" else LBFGS_RATE
+        if choices.is_embedded(self.model):
+            return EMBEDDED_RATE
+        return HYPER_SD_RATE if self.model == "hyper-sd" else PAPER_RATE
 
     @property
     def rewards_read(self) -> tuple[str, ...]:
@@ -281,10 +295,14 @@ def check_prompt(prompt: str, model: str, field: str) -> None:
         )
 
 
+_SHAPES = {choices.G: (8, 8, 8), CLOSED_FORM: (3, 32, 32)}
+"""Shapes of a noise that are known without loading a model."""
+
+
 def check(params: RenoParams, inputs: Mapping[str, Path]) -> None:
     """Cheap checks before a run is recorded: uploaded noise and prompts, and the folder."""
     if "noise" in inputs:
-        count = noise_file.count_noise(inputs["noise"])
+        count = noise_file.count_noise(inputs["noise"], wanted=_SHAPES.get(params.model))
         if count < params.seeds:
             raise Refusal("seeds", f"seeds must be at most {count}, which noise holds; got {params.seeds}.")
     if params.experiment == "list":
@@ -304,11 +322,11 @@ PRESETS = {
     ),
     "closed-form": Preset(
         "No weights", "A closed-form generator whose noise has 18 directions that matter; the same code.",
-        {"model": CLOSED_FORM, "lr": 5.0, "warm_rate": 1.0, "transfer": NONE},
+        {"model": CLOSED_FORM, "warm_rate": 1.0, "transfer": NONE},
     ),
     "paper": Preset(
         "Paper's scale", "SD-Turbo at 512 pixels with four published rewards; for one GPU of 16 GB or more.",
-        {"model": "sd-turbo", "lr": 5.0, "seeds": 1, "prompt": "a red dog and a green cat", "compare": (), "checkpointing": True,
+        {"model": "sd-turbo", "seeds": 1, "prompt": "a red dog and a green cat", "compare": (), "checkpointing": True,
          "at_once": 1},
     ),
 }  # fmt: skip

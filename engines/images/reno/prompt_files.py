@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 
 ACCEPT = (".jsonl", ".txt")
 MAX_BYTES = 8 << 20
-MAX_PROMPTS = 2000
+MAX_PROMPTS = 3000
+NO_PROMPTS = ("object_names.txt", "new_objects.txt")
+"""Files of words that lie beside the prompts in the folders of GenEval and T2I-CompBench."""
 
 
 @dataclass(frozen=True)
 class Listed:
-    """A prompt and the task that it belongs to."""
+    """A prompt and the task that it belongs to. `metadata` is the line of GenEval's evaluation_metadata.jsonl that it
+    comes from, which its detector needs; `place` the number of the prompt in the whole list, from 0."""
 
     task: str
     prompt: str
+    metadata: str = ""
+    place: int = 0
 
 
 def read(path: Path, field: str) -> list[Listed]:
@@ -34,45 +39,59 @@ def read(path: Path, field: str) -> list[Listed]:
     if path.stat().st_size > MAX_BYTES:
         raise Refusal(field, f"{field}: {path.name!r} is larger than {MAX_BYTES >> 20} MB.")
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_text("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise Refusal(field, f"{field}: {path.name!r} is not text in UTF-8.") from error
-    found = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            found.append(
-                _json_line(line, number, path.name, field)
-                if path.suffix == ".jsonl"
-                else _text_line(line, path)
-            )
+    take = _json_line if path.suffix == ".jsonl" else _text_line
+    found = [take(line, number, path, field) for number, line in enumerate(lines, 1) if line.strip()]
     if not found:
         raise Refusal(field, f"{field}: {path.name!r} holds no prompt.")
-    return found
+    return _numbered(found)
 
 
-def _text_line(line: str, path: Path) -> Listed:
-    return Listed(path.stem, line.split("\t")[0].strip())
+def _numbered(listed: list[Listed]) -> list[Listed]:
+    return [replace(one, place=place) for place, one in enumerate(listed)]
 
 
-def _json_line(line: str, number: int, name: str, field: str) -> Listed:
+def _text_line(line: str, number: int, path: Path, field: str) -> Listed:
+    prompt = line.split("\t")[0].strip()
+    if not prompt:
+        raise Refusal(
+            field, f"{field}: line {number} of {path.name!r} must begin with a prompt; got {line[:60]!r}."
+        )
+    return Listed(path.stem, prompt)
+
+
+def _json_line(line: str, number: int, path: Path, field: str) -> Listed:
     try:
         row = json.loads(line)
-        return Listed(str(row.get("tag", "all")), str(row["prompt"]))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except ValueError:
+        row = None
+    prompt = row.get("prompt") if isinstance(row, dict) else None
+    if not isinstance(row, dict) or not isinstance(prompt, str) or not prompt.strip():
         raise Refusal(
             field,
-            f'{field}: line {number} of {name!r} must be JSON with "prompt" (and "tag"); got {line[:60]!r}.',
-        ) from error
+            f'{field}: line {number} of {path.name!r} must be JSON with a "prompt" that is text and not empty (and "tag"); '
+            f"got {line[:60]!r}.",
+        )
+    return Listed(str(row.get("tag") or "all"), prompt.strip(), line.strip() if "include" in row else "")
 
 
 def read_folder(folder: Path, field: str) -> list[Listed]:
-    """Prompts of all .txt and .jsonl files of a folder, in the order of their names."""
+    """Prompts of a folder's files, in the order of their names: its .jsonl files where there are any (GenEval's text file
+    has the same prompts again), else its .txt files; of these those that end with _val where there are any, which are
+    the test prompts of T2I-CompBench (the others are for training, or parts of them)."""
     if not folder.is_dir():
         raise Refusal(field, f"{field} must be a folder on this machine; got {folder.name!r}.")
     paths = sorted(path for path in folder.iterdir() if path.suffix in ACCEPT and path.is_file())
+    paths = [path for path in paths if path.name not in NO_PROMPTS]
+    for ending in (".jsonl", "_val.txt"):
+        if preferred := [path for path in paths if path.name.endswith(ending)]:
+            paths = preferred
+            break
     if not paths:
-        raise Refusal(field, f"{field}: {folder.name!r} holds no {' or '.join(ACCEPT)} file.")
-    return [listed for path in paths for listed in read(path, field)]
+        raise Refusal(field, f"{field}: {folder.name!r} holds no {' or '.join(ACCEPT)} file with prompts.")
+    return _numbered([listed for path in paths for listed in read(path, field)])
 
 
 def chosen(params: RenoParams, inputs: Mapping[str, Path], seed: int) -> list[Listed]:

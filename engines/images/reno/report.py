@@ -39,6 +39,8 @@ def arm_scalars(contest: Contest, i: int) -> Iterator[Scalar]:
             seconds = gang.share + (contest.warm_pool_s if gang is contest.warm else 0.0)
             at = contest.before + i if gang is contest.reno else i
             yield from _climb(gang, arm, contest.weights, at)
+            if contest.counts_passes(gang):
+                yield Scalar(arm.series, "passes", at, arm.passes)
             yield Scalar(arm.series, "time/seconds", at, seconds)
 
 
@@ -47,8 +49,9 @@ def _climb(gang: Gang, arm: Arm, weights: torch.Tensor, i: int) -> Iterator[Scal
     assert info is not None
     assert rewards is not None
     # in the weights of the run, so that a contender with a reward left out can be compared
-    yield Scalar(arm.series, "reward", i, float((weights * info.rewards).sum(1).mean()))
-    yield Scalar(arm.series, "best reward", i, float((weights * rewards[arm.rows]).sum(1).mean()))
+    yield Scalar(arm.series, "reward", i, float(gang.by_picture((weights * info.rewards).sum(1)).mean()))
+    best = gang.by_picture((weights * rewards[arm.rows]).sum(1))
+    yield Scalar(arm.series, "best reward", i, float(best.mean()))
     yield Scalar(arm.series, "noise norm", i, float(info.norm.mean()))
     yield Scalar(arm.series, "gradient norm", i, float(info.gradient_norm.mean()))
 

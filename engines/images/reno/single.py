@@ -13,7 +13,7 @@ import torch
 from engines.contract import Context, Refusal
 from engines.events import Alert, Array, Axis, Command, Event, File, Picture, Progress, Text
 from engines.images import noise_file
-from engines.images.reno import claims, report
+from engines.images.reno import alerts, claims, report
 from engines.images.reno.contest import (
     BEST,
     DRAWS,
@@ -26,12 +26,13 @@ from engines.images.reno.contest import (
     Lookout,
     settings_of,
 )
-from engines.images.reno.finals import Final, finals, handed_over, timed
+from engines.images.reno.finals import Final, finals, timed
 from engines.images.reno.judging import Judge, Judged
 from engines.images.reno.method import Info, State, norm_band, typical_norm
 from engines.images.reno.objective import Objective, open_objective, plan_memory
 from engines.images.reno.params import RenoParams
 from engines.images.reno.resuming import kept, resume
+from engines.images.reno.transferring import Transfer
 
 MORE = 50
 """Iterations that the reader's "more" adds."""
@@ -89,7 +90,7 @@ class Watch:
 
     def events(self, inbox: deque[Command]) -> Iterator[Event]:
         """The whole run. However it ends, the noise file holds what was last shown."""
-        yield from self.warnings()
+        yield from alerts.at_start(self.objective, self.params, self.context)
         d = int(np.prod(self.objective.noise_shape))
         marks = Axis("mark", ["low", "typical", "high"])
         low, high = norm_band(d)
@@ -123,21 +124,6 @@ class Watch:
         else:
             yield Alert("unknown request", i, f"This run knows the request more; got {command.name!r}.")
 
-    def warnings(self) -> Iterator[Event]:
-        negative = [t for t, w in zip(self.titles, self.objective.weights, strict=True) if w < 0]
-        if negative:
-            yield Alert(
-                "negative weight",
-                0,
-                f"{' and '.join(negative)} is made worse on purpose: its weight is negative.",
-            )
-        if self.context.device == "cpu" and not self.params.is_world:
-            yield Alert(
-                "slow here",
-                0,
-                "A full-size model on a CPU takes tens of seconds an iteration; five iterations show the idea.",
-            )
-
     # an iteration
 
     def iteration(self, i: int) -> Iterator[Event]:
@@ -153,11 +139,7 @@ class Watch:
         )
         yield from self.judgements(i)
         for row in torch.nonzero(info.skipped).flatten().tolist():
-            yield Alert(
-                "not finite",
-                at,
-                f"The gradient of noise {row + 1} is not finite: its step is left out and its rate halved.",
-            )
+            yield alerts.not_finite(f"noise {row + 1}", at)
         if i % SAVE_EVERY == 0:
             yield self.noise_file()
 
@@ -309,10 +291,11 @@ class Watch:
         contest, model = self.contest, self.params.transfer_model
         yield Progress(self.total, self.total + 1, f"drawing with {model}")
         try:
-            pair = handed_over(contest, self.judge, self.params, self.context.device)
+            opened = Transfer(self.objective, self.params, self.context.device)
         except Refusal as error:
             yield Alert("transfer", i, error.sentence)
             return
+        pair = opened.finals(contest.noise, contest.reno.state.best_noise, contest.prompt_of, self.judge)
         handed.append(pair)
         by_name: Mapping[str, Final] = {f"{model}, plain noise": pair[0], f"{model}, ReNO's noise": pair[1]}
         yield from report.contender_pictures(by_name, i, "The same noise in a many-step model")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from engines.contract import Refusal
-from engines.images.noise_file import read_noise, write_noise
+from engines.images.noise_file import count_noise, read_noise, write_noise
 
 SHAPE = (2, 4, 4)
 
@@ -51,6 +51,15 @@ def test_what_is_no_noise_is_refused(tmp_path, tensors, words):
     path = write_noise(tmp_path / "n.safetensors", tensors, {})
     with pytest.raises(Refusal, match=words):
         read_noise(path, SHAPE)
+
+
+def test_the_header_tells_how_many_and_of_what_shape(tmp_path):
+    path = write_noise(tmp_path / "n.safetensors", {"noise": torch.randn(3, *SHAPE)}, {})
+    np.save(tmp_path / "n.npy", np.ones(SHAPE))
+    assert count_noise(path) == count_noise(path, wanted=SHAPE) == 3
+    assert count_noise(tmp_path / "n.npy", wanted=SHAPE) == 1
+    with pytest.raises(Refusal, match=r"of 8 x 8 x 8 numbers for this model; those of 'n.* have 2 x 4 x 4"):
+        count_noise(path, wanted=(8, 8, 8))
 
 
 def test_a_file_of_another_kind(tmp_path):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from engines.images import choices
+from engines.images.reno.params import CLOSED_FORM, WEIGHT_FIELDS, RenoParams
 from ui.figures import Axis
 from ui.tabs.images import reno_figures as draw
 from ui.tabs.images.reno_figures import ITERATION, REWARD
@@ -16,11 +19,24 @@ def _shows(experiment: str) -> Callable[[Values], bool]:
     return lambda params: params.get("experiment", "prompt") == experiment
 
 
+TEMPLATE, LESS_BLUR = "Template", "Template less blur"
 PROMPT, LIST = _shows("prompt"), _shows("list")
 
 
-def _checked(params: Values) -> bool:
-    return PROMPT(params) and params.get("model", "embedded-g") in ("embedded-g", "closed-form")
+def _is_world(params: Values) -> bool:
+    return params.get("model", choices.G) in (choices.G, CLOSED_FORM)
+
+
+def _watched(params: Values, name: str) -> bool:
+    """Whether a run with these parameters looks at that reward without optimising it (`objective.open_objective`)."""
+    model = params.get("model", choices.G)
+    if name not in choices.REWARD_TITLES:
+        return model == {TEMPLATE: choices.G, LESS_BLUR: CLOSED_FORM}[name]
+    field = WEIGHT_FIELDS[name]
+    is_idle = not params.get(field, RenoParams.model_fields[field].default)
+    is_seen = model == choices.G if name in choices.EMBEDDED_REWARDS else name in params.get("watch", ())
+    fits = model == choices.G if name in choices.EMBEDDED_REWARDS else not _is_world(params)
+    return is_idle and is_seen and fits
 
 
 def _spec(key: str, title: str, subtitle: str, build: Any, *reads: str, **more: Any) -> FigureSpec:
@@ -34,29 +50,47 @@ def _curve(key: str, title: str, subtitle: str, name: str, y: Axis, **more: Any)
     )
 
 
+def _not_optimised() -> Iterator[FigureSpec]:
+    """A figure for each reward that may be watched, shown where it is."""
+    for name in (TEMPLATE, LESS_BLUR, *choices.REWARD_TITLES):
+        title = choices.REWARD_TITLES.get(name, name)
+        key = re.sub(r"\W+", "-", name.lower())
+        yield _curve(
+            f"watched-{key}", f"{title}, which nobody optimised", "If the optimised rewards rise and this one falls, they are being fooled.",
+            f"not optimised: {title}", Axis(f"{title}, best so far"), when=partial(_shown, name=name),
+        )  # fmt: skip
+
+
+def _shown(params: Values, name: str) -> bool:
+    return PROMPT(params) and _watched(params, name)
+
+
 _MET = Axis("demands met", low=0, high=1)
+_RIGHT = Axis("share of right pictures", low=0, high=1)
 _END = "Appears at the end."
 
 FIGURES = (
     _spec(
-        "accuracy", "Right by task", "Higher is better. Judged by the exact checker; bars of error are 95 % intervals.", draw.accuracy,
-        "array:accuracy*", when=LIST, wide=True, height=360, x=Axis(), y=Axis("share of right pictures", low=0, high=1),
+        "accuracy", "Right by task", "Higher is better. Judged by the exact checker; bars of error are 95 % intervals.",
+        partial(draw.by_task, name="accuracy", y=_RIGHT), "array:accuracy*", when=lambda params: LIST(params) and _is_world(params), wide=True, height=360, x=Axis(), y=_RIGHT,
         awaits="Appears with the first prompts.",
+    ),
+    _spec(
+        "rewards", "Reward by task", "Higher is better. Bars of error are one standard error over prompts.",
+        partial(draw.by_task, name="reward by task", y=REWARD), "array:reward by task*", when=lambda params: LIST(params) and not _is_world(params), wide=True,
+        height=360, x=Axis(), y=REWARD, awaits="Appears with the first prompts.",
     ),
     _spec(
         "reward", "Best reward so far", "Higher is better, all in the same weights. Equal passes or equal seconds are the fair race.",
         draw.best_reward, "series:best reward", "series:time/seconds", when=lambda params: True, height=360, y=REWARD,
     ),
     _curve("met", "What the exact checker says", "Higher is better. Share of the prompt's demands that the best picture meets; nobody optimises it.",
-           "demands met", _MET, when=_checked, height=360),
+           "demands met", _MET, when=lambda params: PROMPT(params) and _is_world(params), height=360),
     _spec(
         "gains", "Each reward of ReNO", "Weighted gain since the start, of the picture at hand; it need not rise at every step.",
         draw.gains, "series:gain", "series:best reward", y=Axis("weighted gain since the start"),
     ),
-    _spec(
-        "watched", "A reward that nobody optimised", "If the optimised rewards rise and this one falls, they are being fooled.",
-        draw.not_optimised, "series:not optimised*",
-    ),
+    *_not_optimised(),
     _spec("norm", "Norm of the noise", "Shaded: where 95 % of Gaussian noises lie. Without the regulariser the norm drifts off.",
           draw.noise_norm, "series:noise norm", "array:typical norm", y=Axis("norm of the noise")),
     _spec("gradient", "Norm of the gradient", "Above the dotted line it is cut to the line, so that only its direction counts.",

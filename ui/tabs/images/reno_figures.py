@@ -29,25 +29,31 @@ METHOD, BEST = "ReNO", "Best of N"
 ITERATION = Axis("iteration", integer=True)
 REWARD = Axis("best weighted reward")
 DRAWS, PASSES = 3, 3
-"""Looks of best-of-N an iteration, and forward passes that an iteration of ReNO costs in the paper's count."""
+"""Looks of best-of-N an iteration, and forward passes that an iteration of ReNO costs in the paper's count. A contender
+whose iterations cost something else (halving, L-BFGS) has them recorded as `passes`."""
+COST = Axis("forward passes a picture, a backward pass counts as two", integer=True)
 
 
 def best_reward(record: Record, head: Head) -> Figure:
     """The best reward so far of everybody, over iterations, forward passes or measured seconds."""
     found = curves(record, "best reward")
     last = max((float(np.max(c.x)) for c in found if c.name != BEST and np.size(c.x)), default=0.0)
+    counted = curves_against(record, "best reward", "passes", variant="passes")
+    names = {curve.name for curve in counted}
     drawn: list[Curve] = []
     for curve in found:
         x, y = np.asarray(curve.x, dtype=np.float64), np.asarray(curve.y, dtype=np.float64)
         is_search = curve.name == BEST
         inside = x <= last if is_search else np.ones(len(x), dtype=bool)
         drawn.append(Curve(curve.name, x[inside], y[inside], variant="iterations"))
-        cost = x + 1 if is_search or curve.name == "Zero-order search" else PASSES * (x + 1)
-        drawn.append(Curve(curve.name, cost, y, variant="passes"))
+        if curve.name not in names:
+            cost = x + 1 if is_search or curve.name == "Zero-order search" else PASSES * (x + 1)
+            drawn.append(Curve(curve.name, cost, y, variant="passes"))
+    drawn += counted
     drawn += curves_against(record, "best reward", "time/seconds", variant="seconds")
     variants = [
         Variant("iterations", "iterations", ITERATION),
-        Variant("passes", "passes", Axis("forward passes, three an iteration of ReNO", integer=True)),
+        Variant("passes", "passes", COST),
     ]
     if any(curve.variant == "seconds" for curve in drawn):
         variants.append(Variant("seconds", "seconds", Axis("measured time", "s")))
@@ -61,17 +67,6 @@ def by_iteration(record: Record, head: Head, *, name: str, y: Axis) -> Figure:
         x = np.asarray(curve.x, dtype=np.float64)
         drawn.append(Curve(curve.name, (x + 1) / DRAWS - 1 if curve.name == BEST else x, curve.y))
     return lines(head, drawn, ITERATION, y, method=METHOD)
-
-
-def not_optimised(record: Record, head: Head) -> Figure:
-    """The first reward that nobody optimised, of the best pictures so far."""
-    name = next((info.name for info in record.series() if info.name.startswith("not optimised: ")), "")
-    title = name.partition(": ")[2] or "reward"
-    return (
-        by_iteration(record, head, name=name, y=Axis(f"{title}, best so far"))
-        if name
-        else empty(head, "", ITERATION, Axis())
-    )
 
 
 def gains(record: Record, head: Head) -> Figure:
@@ -167,10 +162,10 @@ def autocorrelation(record: Record, head: Head) -> Figure:
     )  # fmt: skip
 
 
-def accuracy(record: Record, head: Head) -> Figure:
-    """Share of right pictures by task, with Wilson's 95 % intervals."""
-    x, y = Axis(), Axis("share of right pictures", low=0, high=1)
-    found, low, high = (newest(record, name) for name in ("accuracy", "accuracy low", "accuracy high"))
+def by_task(record: Record, head: Head, *, name: str, y: Axis) -> Figure:
+    """A quantity of each contender by task, with the intervals that the run has computed."""
+    x = Axis()
+    found, low, high = (newest(record, f"{name}{end}") for end in ("", " low", " high"))
     if found is None or low is None or high is None:
         return empty(head, "", x, y)
     info, values = found

@@ -13,6 +13,7 @@ from engines.contract import Context, Refusal
 from engines.events import Alert, Array, ClaimCheck, Command, Picture, Progress, Scalar, Table, Text
 from engines.images import choices
 from engines.images.reno import prompt_files
+from engines.images.reno.contest import settings_of
 from engines.images.reno.experiment import ENGINE
 from engines.images.reno.objective import open_objective
 from engines.images.reno.params import RenoParams
@@ -75,6 +76,41 @@ def test_any_words_go_with_another_model():
     assert RenoParams(prompt="an astronaut", model="sd-turbo").weights() == {
         "hpsv2.1": 5.0, "imagereward": 1.0, "clip": 0.01, "pickscore": 0.05, "aesthetic": 0.0,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "rate"),
+    [
+        ({}, 8.0),
+        ({"model": "closed-form"}, 5.0),
+        ({"model": "sd-turbo"}, 5.0),
+        ({"model": "hyper-sd"}, 10.0),
+        ({"model": "hyper-sd", "lr": 8.0}, 8.0),
+        ({"optimizer": "adam"}, 0.4),
+        ({"optimizer": "lbfgs", "model": "sd-turbo"}, 1.0),
+        ({"lr": 8.0, "optimizer": "adam"}, 8.0),
+    ],
+)
+def test_the_rate_follows_the_model_where_it_is_left_alone(changes, rate):
+    params = RenoParams(**changes)
+    assert params.rate == rate
+    assert settings_of(params).lr == rate
+    assert RenoParams(**params.model_dump()) == params
+
+
+def test_the_rate_that_is_used_is_said(tmp_path):
+    said = [
+        e.value
+        for e in speak(tmp_path, lr=0, iterations=1)
+        if isinstance(e, Text) and e.name == "learning rate"
+    ]
+    assert said == ["5, which suits closed-form. Set one to try another."]
+    assert not [e for e in speak(tmp_path, iterations=1) if isinstance(e, Text) and e.name == "learning rate"]
+
+
+def test_the_paper_preset_is_the_papers_setting():
+    params = RenoParams(**ENGINE.preset("paper"))
+    assert (params.rate, params.seeds, params.iterations, params.compare) == (5.0, 1, 50, ())
 
 
 # one prompt
@@ -249,7 +285,7 @@ def test_what_does_not_fit_is_refused_before_it_is_loaded(monkeypatch, tiny_fold
         speak(tmp_path, model=str(tiny_folders["sd"]), prompt="a red dog")
 
 
-def test_the_widest_batch_is_measured_and_what_cannot_be_measured_is_said(monkeypatch, measured):
+def test_one_contenders_batch_is_measured_and_what_cannot_be_measured_is_said(monkeypatch, measured):
     from engines.images import dry_run
     from engines.images.reno.objective import plan_memory
 
@@ -260,7 +296,9 @@ def test_the_widest_batch_is_measured_and_what_cannot_be_measured_is_said(monkey
     plan_memory(full, 3, "cpu")
     plan_memory(full.model_copy(update={"compare": ("halving",)}), 3, "cpu")
     plan_memory(full.model_copy(update={"compare": ()}), 3, "cpu")
-    assert [one["batch"] for one in asked] == [3 * 5, 3 * 4, 3], "no regulariser and four rewards left out"
+    assert [one["batch"] for one in asked] == [3, 3, 3], (
+        "what stands beside ReNO goes through a contender at a time"
+    )
     assert asked[0]["drops_text"]
 
     def fails(*_, **__):
@@ -281,6 +319,36 @@ def test_a_reward_that_cannot_be_had_says_so(monkeypatch, tiny_folders, tmp_path
     measured(1)
     with pytest.raises(Refusal, match=r"hpsv2\.1.*weight to 0"):
         speak(tmp_path, model=str(tiny_folders["sd"]), prompt="a red dog")
+
+
+def test_what_stands_beside_reno_costs_a_full_size_model_no_more_memory(
+    tiny_folders, tiny_clip, monkeypatch, tmp_path, measured
+):
+    from engines.images.generators import diffusion
+    from engines.images.generators import loading as generators
+    from engines.images.rewards import loading
+    from engines.images.rewards.clip import ClipReward
+
+    monkeypatch.setattr(generators, "load_generator", partial(generators.load_generator, size=16))
+    monkeypatch.setattr(
+        loading, "load_reward", lambda name, **_: ClipReward(name, *tiny_clip(), is_scaled=False)
+    )
+    measured(1)
+    sizes, one_step = [], diffusion.DiffusionGenerator.one_step
+
+    def seen(self, noise, told):
+        sizes.append((len(noise), noise.requires_grad))
+        return one_step(self, noise, told)
+
+    monkeypatch.setattr(diffusion.DiffusionGenerator, "one_step", seen)
+    speak(
+        tmp_path, model=str(tiny_folders["sd"]), prompt="a red dog", iterations=2, warm_start=3, seeds=2,
+        compare=("ablations", "halving", "zero_order"),
+    )  # fmt: skip
+    assert {size for size, _ in sizes} == {2}
+    assert sum(carries for _, carries in sizes) == 2 * (1 + 5) + 3, (
+        "ReNO, five ablations, four noises then two"
+    )
 
 
 # lists
@@ -316,18 +384,58 @@ def test_genevals_and_compbenchs_files(tmp_path):
     assert [(one.task, one.prompt) for one in prompt_files.read(path, "prompts")] == [
         ("two_object", "a bench and a bear"), ("counting", "two clocks"),
     ]  # fmt: skip
-    (tmp_path / "color_val.txt").write_text("a green bench and a red car\n\na blue cup\textra\n")
-    listed = prompt_files.read_folder(tmp_path, "folder")
-    assert [one.prompt for one in listed if one.task == "color_val"] == [
-        "a green bench and a red car",
-        "a blue cup",
+    text = tmp_path / "color_val.txt"
+    text.write_bytes("\ufeffa green bench and a red car\r\n\r\na blue cup\textra\r\n".encode())
+    listed = prompt_files.read(text, "prompts")
+    assert [(one.task, one.prompt) for one in listed] == [
+        ("color_val", "a green bench and a red car"),
+        ("color_val", "a blue cup"),
     ]
+
+
+def test_a_folder_of_geneval_gives_each_prompt_once_and_no_names(tmp_path):
+    (tmp_path / "object_names.txt").write_text("person\nbicycle\n")
+    (tmp_path / "generation_prompts.txt").write_text("two clocks\n")
+    (tmp_path / "evaluation_metadata.jsonl").write_text(
+        '{"tag": "counting", "prompt": "two clocks", "include": []}\n'
+    )
+    (listed,) = prompt_files.read_folder(tmp_path, "folder")
+    assert (listed.task, listed.prompt) == ("counting", "two clocks")
+    assert json.loads(listed.metadata)["include"] == []
+
+
+def test_a_folder_of_compbench_gives_its_test_prompts(tmp_path):
+    for name in (
+        "color",
+        "color_train",
+        "color_val",
+        "color_val_seen",
+        "complex_val_action",
+        "shape_val",
+        "new_objects",
+    ):
+        (tmp_path / f"{name}.txt").write_text(f"a prompt of {name}\n")
+    listed = prompt_files.read_folder(tmp_path, "folder")
+    assert [(one.task, one.place) for one in listed] == [("color_val", 0), ("shape_val", 1)]
+    for path in tmp_path.glob("*_val.txt"):
+        path.unlink()
+    assert len(prompt_files.read_folder(tmp_path, "folder")) == 4, "any other folder is read whole"
+
+
+def test_a_folder_of_words_alone_holds_no_prompt(tmp_path):
+    (tmp_path / "object_names.txt").write_text("person\n")
+    with pytest.raises(Refusal, match="holds no"):
+        prompt_files.read_folder(tmp_path, "folder")
 
 
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("x.jsonl", '{"tag": "a"}', "line 1"),
+        ("x.jsonl", '{"tag": "a"}', "line 1 of 'x.jsonl'"),
+        ("x.jsonl", '{"prompt": "a dog"}\n{"prompt": null}', "line 2"),
+        ("x.jsonl", '{"prompt": " "}', "line 1"),
+        ("x.jsonl", '{"prompt": 3}', "line 1"),
+        ("x.txt", "a dog\n\twhat\n", "line 2 of 'x.txt'"),
         ("x.jsonl", "no json", "line 1"),
         ("x.jsonl", "[1]", "line 1"),
         ("x.txt", "\n\n", "holds no prompt"),

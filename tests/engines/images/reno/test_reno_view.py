@@ -46,9 +46,46 @@ def test_the_norm_has_its_band_and_the_gradient_its_clip(bench, run):
     assert any(note["text"] == "clip" for note in built(bench, run, "gradient")["layout"]["annotations"])
 
 
-@pytest.mark.parametrize("key", ["met", "gains", "watched", "difference", "histogram", "autocorrelation"])
+@pytest.mark.parametrize(
+    "key", ["met", "gains", "watched-template-less-blur", "difference", "histogram", "autocorrelation"]
+)
 def test_every_figure_has_something_after_a_run(bench, run, key):
     assert built(bench, run, key)["data"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "watched"),
+    [
+        ({}, ["Template"]),
+        ({"weight_r2": 0.0}, ["Template", "R2"]),
+        ({"model": "closed-form"}, ["Template less blur"]),
+        ({"model": "sd-turbo"}, []),
+        ({"model": "sd-turbo", "watch": ["aesthetic", "clip"]}, ["LAION aesthetic"]),
+        (
+            {"model": "sd-turbo", "watch": ["aesthetic", "clip"], "weight_clip": 0.0},
+            ["CLIP", "LAION aesthetic"],
+        ),
+    ],
+)
+def test_each_watched_reward_has_a_figure_and_nothing_else_waits_for_ever(changes, watched):
+    specs = [spec for spec in VIEW.specs(changes) if spec.key.startswith("watched")]
+    assert [spec.title.partition(",")[0] for spec in specs] == watched
+
+
+def test_a_figure_of_the_watched_is_what_the_run_says(bench):
+    created = bench.create(
+        "reno",
+        {"model": "embedded-g", "weight_r2": 0.0, "iterations": 2, "compare": []},
+        preset="smoke",
+        seed=3,
+    )
+    record = bench.record(bench.run_inline(created.id).id)
+    said = {info.name.partition(": ")[2] for info in record.series() if info.name.startswith("not optimised")}
+    specs = [spec for spec in VIEW.specs(record.run.params, record) if spec.key.startswith("watched")]
+    assert {spec.title.partition(",")[0] for spec in specs} == said == {"Template", "R2"}
+    assert all("ReNO" in [trace["name"] for trace in spec.build(record)["data"]] for spec in specs)
+    ways = live.file_uses(bench, ENGINE, record.run, record.files())["noise"]
+    assert [words for words, _ in ways] == ["Continue from it", "Send to TTSnap"]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +114,21 @@ def test_the_accuracy_belongs_to_lists():
     keys = {spec.key for spec in VIEW.specs({"experiment": "list"})}
     assert "accuracy" in keys
     assert "norm" not in keys
+    assert "rewards" not in keys, "where there is a checker, its verdicts are shown"
+    full = {spec.key for spec in VIEW.specs({"experiment": "list", "model": "sd-turbo"})}
+    assert "rewards" in full
+    assert "accuracy" not in full
     assert "accuracy" not in {spec.key for spec in VIEW.specs({"experiment": "prompt"})}
+
+
+def test_halving_is_drawn_by_the_passes_that_it_took(bench, run):
+    """One row of the smoke run has two noises in the first iteration and one in the second."""
+    passes = next(
+        trace
+        for trace in built(bench, run, "reward")["data"]
+        if trace["name"] == "ReNO, halving" and trace["meta"]["variant"] == "passes"
+    )
+    assert passes["x"] == [6.0, 9.0, 12.0]
 
 
 def test_pictures_stand_first_and_carry_what_was_before(bench, run):
@@ -95,8 +146,8 @@ def test_pictures_stand_first_and_carry_what_was_before(bench, run):
 def test_the_noise_can_go_on(bench, run):
     record = bench.record(run.id)
     ways = live.file_uses(bench, ENGINE, record.run, record.files())["noise"]
-    words, where = ways[0]
-    assert words == "Continue from it"
+    assert [words for words, _ in ways] == ["Continue from it"], "no other model takes the stand-in's noise"
+    where = ways[0][1]
     filled = live.address.parse(where).filled
     assert filled["params"]["noise"].startswith("sha256:")
     assert filled["params"]["model"] == "closed-form"
