@@ -78,6 +78,13 @@ def last_values(connection: Connection, parent_id: str) -> list[tuple[str, str, 
     return [(run_id, series, name, value) for run_id, series, name, value in rows]
 
 
+def find_params(connection: Connection, query: RunQuery) -> list[tuple[str, dict[str, Any]]]:
+    """The ids and parameters of all runs that fit `query`, in its order; its offset and limit do not count."""
+    order = (RUN.c.created_at.desc(), RUN.c.id.desc()) if query.descending else (RUN.c.created_at, RUN.c.id)
+    rows = connection.execute(select(RUN.c.id, RUN.c.params).where(*_conditions(query)).order_by(*order))
+    return [(run_id, params) for run_id, params in rows]
+
+
 def child_statuses(connection: Connection, parent_ids: list[str]) -> dict[str, dict[Status, int]]:
     """How many runs of each status name these parents and belong to the parent's owner; parents without any are missing."""
     children, parents = RUN.alias(), RUN.alias()

@@ -170,6 +170,10 @@ class Store:
         one query."""
         return self.database.read(lambda connection: queries.last_values(connection, parent_id))
 
+    def params(self, query: RunQuery) -> list[tuple[str, dict[str, Any]]]:
+        """The ids and parameters of all runs that fit, by age; offset, limit and another order do not count."""
+        return self.database.read(lambda connection: queries.find_params(connection, query))
+
     def child_statuses(self, parent_ids: list[str]) -> dict[str, dict[Status, int]]:
         """How many runs of each status name these parents and belong to the parent's owner; parents without any are
         missing."""

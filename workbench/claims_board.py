@@ -16,12 +16,12 @@ from storage import Run, RunQuery, Status
 from workbench.access import OWNER
 from workbench.claims import ClaimSummary, claim_object, summarize
 from workbench.documents import Document, plain
+from workbench.errors import storage_seam
 from workbench.runs import Workbench
 from workbench.values import params_of
 
 Source = Literal["reproduce", "default", ""]
-LOOKED_AT = 1000
-"""Newest runs of an engine among which its standing is sought."""
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -54,27 +54,30 @@ def board(workbench: Workbench, keys: Sequence[str] = (), *, only_tag: str = "")
 
 
 def _standing(workbench: Workbench, engine: Engine, tags: Sequence[str]) -> Standing:
-    runs = _finished(workbench, engine, tags)
+    query = RunQuery(engines=(engine.key,), statuses=(Status.finished,), owner=OWNER, tags=tags)
+    with storage_seam():
+        # Of all runs, however many a sweep put before them.
+        found = workbench.store.params(query)
     source: Source = "reproduce"
-    counting = _made_with(engine, engine.reproduce, runs)
+    counting = _made_with(workbench, engine, engine.reproduce, found)
     if not counting:
-        counting = _made_with(engine, {}, runs)
+        counting = _made_with(workbench, engine, {}, found)
         source = "default" if counting else ""
     rows = [workbench.record(run.id).claims() for run in counting]
     return Standing(engine, source, tuple(counting), tuple(summarize(engine, rows)))
 
 
-def _made_with(engine: Engine, values: Mapping[str, Any], runs: Sequence[Run]) -> list[Run]:
+def _made_with(
+    workbench: Workbench, engine: Engine, values: Mapping[str, Any], found: Sequence[tuple[str, Any]]
+) -> list[Run]:
     """Those of the runs with these values over the default preset, alike among themselves, one a seed."""
     wanted = params_of(engine, values, "default").model_dump(mode="json")
-    return _alike([run for run in runs if run.params == wanted])
-
-
-def _finished(workbench: Workbench, engine: Engine, tags: Sequence[str]) -> list[Run]:
-    query = RunQuery(
-        engines=(engine.key,), statuses=(Status.finished,), owner=OWNER, tags=tags, limit=LOOKED_AT
-    )
-    return [row.run for row in workbench.runs(query).rows]
+    ids = [run_id for run_id, params in found if params == wanted]
+    runs: list[Run] = []
+    for place in range(0, len(ids), BATCH):
+        some = tuple(ids[place : place + BATCH])
+        runs += [row.run for row in workbench.runs(RunQuery(ids=some, limit=len(some))).rows]
+    return _alike(runs)
 
 
 def _alike(runs: Sequence[Run]) -> list[Run]:

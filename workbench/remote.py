@@ -14,7 +14,7 @@ import csv
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,13 @@ from workbench.errors import Refused, RunFailed, Unreachable
 OVER = frozenset({"finished", "failed", "cancelled", "interrupted"})
 POLL_S, LONGEST_POLL_S = 0.2, 2.0
 TIMEOUT_S = 60.0
+PATIENCE_S = 60.0
+"""So long is a question asked again that got lost on the way, as when the workbench starts anew."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
+READING = frozenset({"engines", "list_runs", "run_status", "series", "show_run", "export_run", "cancel_run"})
+"""Endpoints that may be asked twice: those that change nothing, and cancel_run, which a second time changes nothing."""
+AWAY = frozenset({502, 503, 504})
+"""What a proxy answers while there is nobody behind it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +57,7 @@ class Remote:
 
         # On a demo a program without a cookie shares its room with all others; this one has its own.
         self.visitor = visitor or secrets.token_hex(16)
+        self._has_answered = False
         self._http = httpx.Client(
             base_url=url.rstrip("/") + "/", timeout=timeout_s, cookies={"wb-visitor": self.visitor}, follow_redirects=True
         )  # fmt: skip
@@ -73,7 +81,8 @@ class Remote:
     def start(
         self, engine: str, values: Mapping[str, Any] | None = None, *, preset: str = "default", seed: int = 0
     ) -> RemoteRun:
-        """Start a run. Raises Refused with the workbench's own sentence."""
+        """Start a run. It is asked for once: after a lost answer `runs` tells whether it began. Raises Refused with the
+        workbench's own sentence, Unreachable."""
         return RemoteRun(self, self.call("start_run", engine, dict(values or {}), preset, seed)["id"])
 
     def run(self, run_id: str) -> RemoteRun:
@@ -96,6 +105,15 @@ class Remote:
 
     def call(self, name: str, *data: Any) -> Any:
         """One public endpoint by its name. Raises Refused, Unreachable."""
+        if name in READING:
+            return self._patiently(lambda: self._call(name, data))
+        return self._call(name, data)
+
+    def fetch(self, path: str, **params: str) -> bytes:
+        """The bytes at an address below the workbench's own."""
+        return bytes(self._patiently(lambda: self._request("GET", path, params=params)).content)
+
+    def _call(self, name: str, data: Sequence[Any]) -> Any:
         event = self._request("POST", f"gradio_api/call/{name}", json={"data": list(data)}).json()["event_id"]
         text = self._request("GET", f"gradio_api/call/{name}/{event}").text
         kind, answer = "", None
@@ -104,14 +122,25 @@ class Remote:
                 kind = line[7:]
             elif line.startswith("data: ") and kind in ("complete", "error"):
                 answer = json.loads(line[6:])
+        if not kind:
+            raise Unreachable(f"The workbench at {self._http.base_url} lost the question on the way.")
         if kind != "complete" or not isinstance(answer, list):
             said = answer.get("error") if isinstance(answer, dict) else answer
             raise Refused(str(said or f"The workbench could not carry out {name}."))
         return answer[0]
 
-    def fetch(self, path: str, **params: str) -> bytes:
-        """The bytes at an address below the workbench's own."""
-        return bytes(self._request("GET", path, params=params).content)
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """What `ask` answers, asked again for a minute where a workbench that has answered before does not."""
+        give_up_at = time.monotonic() + PATIENCE_S
+        pause_s = FIRST_PAUSE_S
+        while True:
+            try:
+                return ask()
+            except Unreachable:
+                if not self._has_answered or time.monotonic() + pause_s > give_up_at:
+                    raise
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _request(self, method: str, path: str, **options: Any) -> Any:
         import httpx
@@ -120,6 +149,11 @@ class Remote:
             reply = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise Unreachable(f"The workbench at {self._http.base_url} does not answer: {error}.") from error
+        if reply.status_code in AWAY:
+            raise Unreachable(
+                f"The workbench at {self._http.base_url} does not answer: status {reply.status_code}."
+            )
+        self._has_answered = True
         if reply.status_code >= 400:
             try:
                 body = reply.json()
@@ -147,7 +181,8 @@ class RemoteRun:
         timeout_s: float | None = None,
         check: bool = True,
     ) -> dict[str, Any]:
-        """Wait for the end; `on_change` sees the status whenever something new was recorded.
+        """Wait for the end; `on_change` sees the status whenever something new was recorded. A workbench that starts anew
+        meanwhile is waited for, up to a minute.
 
         Raises RunFailed where the run failed or was interrupted (not with `check=False`), TimeoutError."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s

@@ -10,8 +10,10 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from storage import Status, Store
 from ui import app
 from workbench import remote
 from workbench.errors import Refused, RunFailed, Unreachable
+from workbench.execution import worker_name
 from workbench.runs import Workbench
 from workbench.settings import Settings
 
@@ -39,13 +42,9 @@ def apart(work: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         return pool.submit(lambda: asyncio.run(work())).result()
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A workbench with MCP, and its home."""
-    home = tmp_path_factory.mktemp("remote") / "home"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+@contextmanager
+def serving(home: Path, port: int) -> Iterator[str]:
+    """A workbench with MCP on this home; its address."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WORKBENCH_")}
     plugin = str(Path(__file__).parents[1] / "fixture_plugin")
     path = os.pathsep.join(part for part in (plugin, kept.get("PYTHONPATH", "")) if part)
@@ -59,11 +58,25 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
             (found[0] for line in server.stdout if (found := re.search(r"https?://[\w.:]+", line))), ""
         )
         assert found, "the server ended before it said its address"
-        yield found, home
+        yield found
     finally:
         server.terminate()
         server.wait(timeout=30)
         server.stdout.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A workbench with MCP, and its home."""
+    home = tmp_path_factory.mktemp("remote") / "home"
+    with serving(home, free_port()) as found:
+        yield found, home
 
 
 @pytest.fixture
@@ -124,6 +137,31 @@ def test_refusals_come_in_the_workbenchs_own_words(far: remote.Remote) -> None:
         pytest.raises(Unreachable, match="does not answer"),
     ):
         nobody.engines()
+
+
+def test_a_run_is_followed_over_a_restart_of_the_server(tmp_path: Path) -> None:
+    home, port = tmp_path / "home", free_port()
+    settings = Settings.at(home)
+    home.mkdir()
+    with (
+        Store.open(settings.database_url, settings.artifacts_url) as store,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        # A run that this process works at, so that it goes on while there is no server.
+        run_id = store.create_run(engine="fixture", params={}, seed=0).id
+        store.claim_run(run_id, worker_name())
+        seen = threading.Event()
+        with serving(home, port) as url:
+            far = package.connect(url)
+            following = pool.submit(far.run(run_id).follow, lambda status: seen.set(), timeout_s=300)
+            assert seen.wait(60)
+        with pytest.raises(Unreachable):  # starting is asked for once
+            far.start("fixture")
+        assert not following.done()
+        with serving(home, port):
+            store.finish_run(run_id, Status.finished)
+            assert following.result(timeout=120)["status"] == "finished"
+            far.close()
 
 
 def test_each_run_has_twins_for_programs(far: remote.Remote, address: tuple[str, Path]) -> None:

@@ -102,6 +102,7 @@ def claims_table(claims: list[ClaimSummary]) -> str:
                 summary.engine,
                 summary.verdict,
                 measured + unit,
+                str(summary.runs or "–"),
                 number(summary.baseline),
                 summary.claim.paper or "–",
                 summary.claim.statement,
@@ -110,15 +111,7 @@ def claims_table(claims: list[ClaimSummary]) -> str:
         notes += [f"{summary.engine}/{summary.claim.key}: {detail}" for detail in summary.details]
     if not rows:
         return "No claims."
-    seeds = max(summary.runs for summary in claims)
-    header = [
-        "engine",
-        "here",
-        f"measured ({seeds} seed{'s' if seeds != 1 else ''})",
-        "baseline",
-        "paper",
-        "claim",
-    ]
+    header = ["engine", "here", "measured", "seeds", "baseline", "paper", "claim"]
     return "\n".join([table(header, rows), *(["", *notes] if notes else [])])
 
 
