@@ -194,7 +194,9 @@
     const film = source.layout.meta.pw.frames;
     const frame = film && state.frame !== null ? source.frames[Math.min(state.frame, source.frames.length - 1)] : null;
     const layout = resolved({ ...source.layout, ...(frame ? frame.layout : {}) }, palette);
-    let data = resolved(frame ? frame.data : source.data, palette);
+    // a number in a frame is a trace of the figure that does not move
+    const traces = frame ? frame.data.map((item) => (typeof item === "number" ? source.data[item] : item)) : source.data;
+    let data = resolved(traces, palette);
     const variants = source.layout.meta.pw.variants;
     if (variants) {
       const chosen = variants.options.find((option) => option.key === state.variant);

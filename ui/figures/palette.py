@@ -120,6 +120,7 @@ CONTENDERS: Mapping[str, str] = {
     "rmu": "purple",
     # generation and search
     "best of n": "orange",
+    "plain pruning": "green",
     "random search": "sky",
     "no change": "sky",
     "none": "sky",

@@ -28,16 +28,18 @@ def _spec(key: str, title: str, subtitle: str, build: Any, *reads: str, **more: 
 
 FIGURES = (
     _spec(
-        "board", "Survival board", "Columns are seeds, rows are cuts. Grey was cut there; the frame is the winner. Grey "
-        "pictures in the last row were drawn afterwards, to see what was lost.",
-        board, "array:board", "array:board scores", "array:finished", "array:finished scores", height=340, wide=True,
+        "board", "Survival board", "Columns are seeds, rows are cuts, the number is what the search goes by. Grey was cut there; the "
+        "frame is the winner. The first row follows the slider over the steps. Grey pictures in the last row were drawn afterwards, to "
+        "see what was lost.",
+        board, "array:board", "array:board scores", "array:estimates", "array:estimate scores", "array:finished",
+        "array:finished scores", height=420, wide=True,
         awaits="The first row appears at the first cut.", x=Axis("seeds, longest in the race first"),
     ),
     _spec(
         "budget", "Final reward against budget",
         "Higher is better. Held-out prompts; bands are the spread over draws of seeds. Oracle pruning is the limit.",
-        partial(draw.budget, y=REWARD), "series:final reward over budgets", "series:spread over budgets", height=360, when=COMPARED,
-        awaits=_HELD, x=CALLS, y=REWARD,
+        partial(draw.budget, y=REWARD), "series:final reward over budgets", "series:spread over budgets", "series:seconds of the budget",
+        "series:TFLOPs", height=360, when=COMPARED, awaits=_HELD, x=CALLS, y=REWARD,
     ),
     _spec(
         "alignment", "Alignment by step", "Higher is better. How well a score of the estimate ranks the seeds as their final reward does.",
@@ -46,8 +48,10 @@ FIGURES = (
     ),
     _spec("predicted", "Predicted and final", "A dot a seed of this prompt; slide through the steps.", draw.predicted,
           "array:predicted and final", awaits="Appears when all seeds are drawn.", x=Axis("prediction"), y=REWARD),
+    _spec("race", "Calls of the race", "What was spent up to each cut, with the seeds that raced there; and what all of them would have cost.", draw.race,
+          "series:calls spent", "series:seeds in the race", awaits="Appears at the first cut.", x=STEP, y=Axis("calls")),
     _spec("funnel", "Compute by stage", "Calls of the seeds that are in the race; without cuts all would be drawn to the end.", draw.funnel,
-          "array:compute", awaits="Appears when all seeds are drawn.", y=Axis("calls")),
+          "array:compute", awaits="Appears when the race is over.", y=Axis("calls")),
     _spec("top", "Best seed survives", "Share of prompts whose best seed is among the top quarter by prediction.",
           partial(draw.by_step, name="top quarter", y=Axis("share", low=0, high=1)), "series:top quarter", "array:board", when=COMPARED,
           awaits=_HELD, x=STEP, y=Axis("share", low=0, high=1)),
@@ -73,6 +77,6 @@ VIEW = View(
     pictures=PictureLayout(order=("Winners/TTSnap*", "Winners/*", "The race/*", "In the race/*"), winner="Winners/TTSnap*"),
     tables=(
         "Contenders on this prompt", "Contenders on held-out prompts", "The same with a verification at 2.5 calls",
-        "Relative increase", "Stages", "Schedules found", "Alignment by level", "seconds: what a verification costs here",
+        "Relative increase", "Stages", "Schedules found", "Alignment by level", "seconds: what a verification costs here", "Operations of one seed",
     ),
 )  # fmt: skip

@@ -2,38 +2,106 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from storage import Record
-from ui.figures import Axis, Bars, Curve, Figure, Head, Role, Threshold, bars, empty, history, lines, scatter
-from ui.readings import coordinates, curves, kept, newest
+from ui.figures import (
+    Axis,
+    Bars,
+    Curve,
+    Figure,
+    Head,
+    Role,
+    Threshold,
+    Variant,
+    bars,
+    empty,
+    history,
+    lines,
+    number,
+    scatter,
+)
+from ui.figures.template import note
+from ui.readings import coordinates, curves, curves_against, kept, newest
 
 METHOD = "TTSnap"
 STEP, CALLS = Axis("denoising step", integer=True), Axis("budget", "calls")
 ROLES: dict[str, Role] = {
-    "TTSnap, adaptive": "ablation", "Noise-aware": "method", "Plain": "baseline", "Oracle pruning": "reference",
+    "TTSnap, fixed cuts": "ablation", "Noise-aware": "method", "Plain": "baseline", "Oracle pruning": "reference",
 }  # fmt: skip
 _FATES = ((2.0, "stays", "method"), (1.0, "cut here", "baseline"), (0.0, "not in the race", "reference"))
 
 
 def budget(record: Record, head: Head, *, y: Axis) -> Figure:
-    """Mean final reward of every contender at each budget, with the spread over draws."""
-    drawn = []
-    for curve in curves(record, "final reward over budgets", roles=ROLES):
-        points = record.points(curve.name, "spread over budgets")
-        mean, spread = np.asarray(curve.y, dtype=float), np.asarray(points.values, dtype=float)
-        band = (
-            {"low": mean - spread, "high": mean + spread}
-            if len(spread) == len(mean) and curve.name in _BANDS
-            else {}
+    """Mean final reward of every contender at each budget, with the spread over draws; budgets in calls, in operations or in
+    measured seconds, where those are known."""
+    found = curves(record, "final reward over budgets", roles=ROLES)
+    seconds = {
+        c.name: c.x for c in curves_against(record, "final reward over budgets", "seconds of the budget")
+    }
+    cost = record.points("A call", "TFLOPs").values
+    unit, scale = ("GFLOPs", 1e3) if len(cost) and cost[-1] < 0.01 else ("TFLOPs", 1.0)
+    variants = [Variant("calls", "calls", CALLS)]
+    if len(cost):
+        variants.append(Variant("work", unit, Axis("budget", unit)))
+    if seconds:
+        variants.append(
+            Variant("seconds", "seconds", Axis("measured time of its calls and verifications", "s"))
         )
-        drawn.append(Curve(curve.name, curve.x, mean, role=ROLES.get(curve.name), **band))  # type: ignore[arg-type]
-    return lines(head, drawn, CALLS, y, method=METHOD, legend=True)
+    drawn = []
+    for curve in found:
+        mean = np.asarray(curve.y, dtype=float)
+        spread = np.asarray(record.points(curve.name, "spread over budgets").values, dtype=float)
+        band = {"low": mean - spread, "high": mean + spread} if len(spread) == len(mean) else {}
+        across = {
+            "calls": np.asarray(curve.x, dtype=float),
+            "seconds": np.asarray(seconds.get(curve.name, ())),
+        }
+        if len(cost):
+            across["work"] = across["calls"] * float(cost[-1]) * scale
+        for key, x in across.items():
+            if len(x) == len(mean):
+                shown = key if len(variants) > 1 else ""
+                drawn.append(Curve(curve.name, x, mean, role=ROLES.get(curve.name), variant=shown, **band))  # type: ignore[arg-type]
+    options = tuple(variants) if len(variants) > 1 else ()
+    return lines(head, drawn, CALLS, y, method=METHOD, legend=True, variants=options)
 
 
-_BANDS = ("TTSnap", "Plain pruning", "Best of N")
+def race(record: Record, head: Head) -> Figure:
+    """Calls that the race has spent by denoising step, beside those of all its seeds drawn as far."""
+    y = Axis("calls", low=0)
+    for curve in curves(record, "calls spent"):
+        seeds = np.asarray(record.points(curve.name, "seeds in the race").values, dtype=float)
+        x, spent = np.asarray(curve.x, dtype=float), np.asarray(curve.y, dtype=float)
+        if len(seeds) != len(x):
+            continue
+        whole = Curve("all seeds", x, seeds[0] * (x + 1), role="baseline", label=f"all {int(seeds[0])} seeds")
+        own = Curve(curve.name, x, spent, mode="both", role="method")
+        told = ", ".join(f"{int(n)} seeds to step {at:g}" for at, n in zip(x, seeds, strict=True))
+        said = replace(head, alt=f"{head.title}. {curve.name}: {told}; {number(spent[-1])} calls.")
+        figure = lines(said, [own, whole], STEP, y, method=curve.name)
+        figure["layout"]["annotations"] += [
+            _seeds_at(place, len(x), float(at), float(calls), int(n))
+            for place, (at, calls, n) in enumerate(zip(x, spent, seeds, strict=True))
+        ]
+        return figure
+    return empty(head, "", STEP, y)
+
+
+def _seeds_at(place: int, stages: int, at: float, calls: float, seeds: int) -> dict[str, Any]:
+    """How many seeds raced to a cut, beside its point and clear of the lines that rise there."""
+    side: dict[str, Any] = {"xanchor": "center", "yanchor": "top", "yshift": -8}
+    if not place:
+        side = {"xanchor": "left", "xshift": 8, "yanchor": "top", "yshift": 6}
+    elif place == stages - 1:
+        side["xanchor"] = "right"
+    elif place % 2 == 0:
+        side = {"xanchor": "center", "yanchor": "bottom", "yshift": 8}
+    words = f"{seeds} seed{'s' if seeds != 1 else ''}"
+    return note(words, at, calls, xref="x", yref="y", font={"size": 11, "color": "@ink"}, **side)
 
 
 def by_step(record: Record, head: Head, *, name: str, y: Axis) -> Figure:

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ttsnap_record import recorded
 
 from engines.contract import Context, Refusal
 from engines.events import Alert, Array, ClaimCheck, Event, File, Picture, Scalar, Table, Text
 from engines.images.ttsnap import ENGINE, lab_file, weights_file
 from engines.images.ttsnap.method.replay import Lab
 from engines.validation import validate
-from storage import Record, Store
 from ui.figures import resolve
 from ui.tabs.images.ttsnap import VIEW
 
@@ -135,22 +135,6 @@ def test_claims_in_every_experiment_are_declared(told):
         assert set(keys) <= declared
 
 
-def recorded(folder: Path, values: dict[str, Any], events: list[Event]) -> Record:
-    store = Store.open(f"sqlite:///{folder}/db.sqlite", f"file://{folder}/artifacts")
-    created = store.create_run(engine="ttsnap", params=values, seed=0, headline=ENGINE.headline)
-    with store.writer(created.id) as writer:
-        for event in events:
-            if isinstance(event, Scalar):
-                writer.scalar(event.series, event.name, event.step, event.value, 0.0)
-            elif isinstance(event, Array):
-                axes = [(a.name, list(a.values)) for a in event.axes]
-                writer.array(event.name, event.step, event.values, axes, event.keep)
-            elif isinstance(event, Table):
-                writer.table(event.name, event.columns, event.rows)
-        writer.flush()
-    return store.record(created.id)
-
-
 @pytest.mark.parametrize("kind", ["search", "train", "replay"])
 def test_every_figure_of_an_experiment_has_something_to_show(tmp_path, told, kind):
     values = {"search": SEARCH, "train": TRAIN, "replay": REPLAY}[kind]
@@ -177,18 +161,6 @@ def test_what_figures_read_is_told(told):
     for spec in VIEW.figures:
         for pattern in spec.reads:
             assert tuple(pattern.split(":", 1)) in named, pattern
-
-
-def test_the_board_greys_what_was_cut_and_frames_the_winner(tmp_path, told):
-    figure = VIEW.figures[0].build(recorded(tmp_path, SEARCH, told["search"]))
-    kinds = [trace["type"] for trace in figure["data"]]
-    assert kinds == ["image", "scatter"]
-    assert figure["data"][0]["source"].startswith("data:image/png;base64,")
-    texts = figure["data"][1]["text"]
-    assert any("cut" in text for text in texts)
-    assert any("won" in text for text in texts)
-    assert all(shape["line"]["color"] == "@accent" for shape in figure["layout"]["shapes"])
-    assert "won." in figure["layout"]["meta"]["pw"]["alt"]
 
 
 def test_alerts_and_pictures(told):
