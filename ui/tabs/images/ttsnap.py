@@ -32,7 +32,7 @@ FIGURES = (
         "frame is the winner. The first row follows the slider over the steps. Grey pictures in the last row were drawn afterwards, to "
         "see what was lost.",
         board, "array:board", "array:board scores", "array:estimates", "array:estimate scores", "array:finished",
-        "array:finished scores", height=420, wide=True,
+        "array:finished scores", height=360, wide=True,
         awaits="The first row appears at the first cut.", x=Axis("seeds, longest in the race first"),
     ),
     _spec(
