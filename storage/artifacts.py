@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
 from storage.blobs import Blobs, Content, content_of
 from storage.database import Database
@@ -119,12 +119,24 @@ class Artifacts:
         Returns:
             How many files were removed.
         """
-        expired = self._database.write(
-            lambda connection: remove_unreferenced(connection, self._database, None)
-        )
         leftovers, temporary = self.blobs.older_than(LEFTOVER_S)
         self.blobs.remove_temporary(temporary)
-        return len(temporary) + self.discard({*expired, *leftovers})
+        return len(temporary) + self.discard(leftovers) + self.expire()
+
+    def expire(self) -> int:
+        """Remove uploads that were held for their hour and never used; the files are not listed, so this may be often.
+
+        Returns:
+            How many files were removed.
+        """
+        return self.discard(
+            self._database.write(lambda connection: remove_unreferenced(connection, self._database, None))
+        )
+
+    def size(self) -> int:
+        """Bytes of all files together."""
+        query = select(func.coalesce(func.sum(ARTIFACT.c.size), 0))
+        return self._database.read(lambda connection: int(connection.execute(query).scalar_one()))
 
     def discard(self, hashes: Collection[str]) -> int:
         """Remove the files of those hashes that have no row (any more). Returns how many went."""

@@ -157,6 +157,21 @@ class Database:
         """An INSERT that sets the `replaced` columns where a row with these keys is there already."""
         return _upsert(sqlite.insert if self.is_sqlite else postgresql.insert, table, keys, replaced)
 
+    def size(self) -> int:
+        """Bytes in use; room that deleted rows have left in SQLite's file is used again, and not counted."""
+        if not self.is_sqlite:
+            size = "SELECT pg_database_size(current_database())"
+            return self.read(lambda connection: int(connection.exec_driver_sql(size).scalar() or 0))
+
+        def pages(connection: Connection) -> int:
+            whole, free, bytes_each = (
+                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+            return (whole - free) * bytes_each
+
+        return self.read(pages)
+
     def lock_artifacts(self, connection: Connection) -> None:
         """From here to the end of the transaction, nobody else adds or removes artifacts.
 

@@ -13,6 +13,7 @@ from storage.status import Status
 from storage.tables import CLAIM, PICTURE, RUN, SERIES, TAG, Run
 from storage.values import RunPage, RunQuery, RunRow
 
+_OVER = [status for status in Status if status.is_over]
 _SEARCHED = (RUN.c.id, RUN.c.engine, RUN.c.preset, RUN.c.note, RUN.c.params)
 
 
@@ -61,6 +62,17 @@ def all_tags(connection: Connection) -> list[str]:
 def queued(connection: Connection) -> list[str]:
     """The ids of queued runs, oldest first."""
     query = select(RUN.c.id).where(RUN.c.status == Status.queued).order_by(RUN.c.created_at, RUN.c.id)
+    return list(connection.execute(query).scalars())
+
+
+def ended_before(connection: Connection, moment: float, *, not_of: str, limit: int) -> list[str]:
+    """The ids of runs that ended before a moment (Unix seconds) and belong to anybody but this owner, oldest first."""
+    query = (
+        select(RUN.c.id)
+        .where(RUN.c.owner != not_of, RUN.c.finished_at < moment, RUN.c.status.in_(_OVER))
+        .order_by(RUN.c.finished_at, RUN.c.id)
+        .limit(limit)
+    )
     return list(connection.execute(query).scalars())
 
 

@@ -161,6 +161,16 @@ class Store:
         """One page of the runs that fit a query (default: the newest 50)."""
         return self.database.read(lambda connection: queries.find_runs(connection, query or RunQuery()))
 
+    def ended_before(self, moment: float, *, not_of: str, limit: int = 500) -> list[str]:
+        """The ids of runs that ended before a moment (Unix seconds) and belong to anybody but this owner, oldest first."""
+        return self.database.read(
+            lambda connection: queries.ended_before(connection, moment, not_of=not_of, limit=limit)
+        )
+
+    def size(self) -> int:
+        """Bytes that the records take: what is in use of the database, and the files."""
+        return self.database.size() + self.artifacts.size()
+
     def tags(self) -> list[str]:
         """Every tag in use, in alphabetical order."""
         return self.database.read(queries.all_tags)

@@ -23,6 +23,7 @@ from ui.same_site import host_of, known_hosts, outermost
 from ui.visitors import House, VisitorCookie
 from workbench import heap
 from workbench.demo_limits import DemoLimits
+from workbench.housekeeping import Housekeeping
 from workbench.runs import Workbench
 
 MAX_WAITING = 200
@@ -83,12 +84,15 @@ def serve(
     _, local_url, share_url = launch(
         blocks, workbench, host=host, port=port, share=share, house=house, mcp=mcp
     )
+    housekeeping = Housekeeping(house.access)
+    housekeeping.start()
     announce(f"Paper Workbench: {share_url or local_url}")
     try:
         stopping.wait()
     except KeyboardInterrupt:
         announce("Stopping. Runs that are under way are marked interrupted.")
     finally:
+        housekeeping.close()
         blocks.close(verbose=False)
 
 

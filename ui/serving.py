@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import tempfile
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -115,16 +116,30 @@ async def take_upload(request: Request, house: House) -> Response:
     name = request.query_params.get("name", "")
     if request.headers.get("x-workbench") != "1" or not name:
         return JSONResponse({"error": "An upload needs a name and comes from the workbench's own page."}, 403)
-    data, limit = bytearray(), house.access.max_upload_bytes
+    viewer, limit, size, refusal = house.viewer(request), house.access.max_upload_bytes, 0, ""
     try:
-        async for chunk in request.stream():
-            data += chunk
-            if len(data) > limit:
-                return JSONResponse({"error": f"The file is larger than {limit // 2**20} MB."}, 413)
+        await run_in_threadpool(house.access.require_upload, viewer)
+    except WorkbenchError as error:
+        refusal = str(error)
+    try:
+        # Received on disk: many that come slowly at a time must not fill the memory. What is refused is received all the
+        # same, and not kept: a browser that is cut off while it sends does not read why.
+        with tempfile.TemporaryFile(prefix="workbench-upload-") as file:
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    return JSONResponse({"error": f"The file is larger than {limit // 2**20} MB."}, 413)
+                if not refusal:
+                    file.write(chunk)
+            if refusal:
+                return JSONResponse({"error": refusal}, 422)
+            file.seek(0)
+            reference = await run_in_threadpool(lambda: house.access.upload(viewer, file.read(), name))
     except ClientDisconnect:
         return JSONResponse({"error": "The upload broke off."}, 400)
-    try:
-        reference = await run_in_threadpool(house.access.upload, house.viewer(request), bytes(data), name)
     except WorkbenchError as error:
         return JSONResponse({"error": str(error)}, 422)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        return JSONResponse({"error": f"The upload could not be received: {reason}."}, 507)
     return JSONResponse({"ref": reference})

@@ -7,6 +7,7 @@ that does not say who it is. A run's id is its key: whoever has it may look, and
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from collections import deque
@@ -18,18 +19,21 @@ from engines.contract import Engine, Params, upload_fields
 from storage import Run, RunQuery, Status
 from workbench.demo_limits import DemoLimits, check_params
 from workbench.documents import Document, parent_of, public
-from workbench.errors import InvalidParams, UsageError
+from workbench.errors import FileTrouble, InvalidParams, UsageError, storage_seam
 from workbench.inquiry import Told
 from workbench.runs import Workbench
 from workbench.sweeps import SWEEP
 from workbench.turns import HOUR_S, Hourly, Turns
 from workbench.unattended import cancel_unattended
-from workbench.uploads import inspect
+from workbench.uploads import KINDS, inspect
 
 OWNER = "local"
 NOBODY = "visitor"
 PUBLISHED = "published"
 """The tag with which the owner shows a run to everybody."""
+DAY_S = 86400.0
+SIZE_GOOD_FOR_S = 15.0
+"""For so long is the size of the records good that was looked up."""
 CROWD = 2
 """Programs without a name have together as much room as so many guests."""
 WHO = ("You have", "Programs without a visitor's cookie have")
@@ -119,6 +123,15 @@ class Access:
         """The query, narrowed to what the viewer's lists may show."""
         return query
 
+    def require_upload(self, viewer: str) -> None:
+        """Raises UsageError where the viewer may upload nothing as things stand: before a file is received."""
+
+    def tidy(self) -> None:
+        """Remove what nobody needs any more: a server does it every few minutes."""
+        cancel_unattended(self.workbench, self.awaited())
+        with storage_seam():
+            self.workbench.store.artifacts.expire()
+
     def shown(self, viewer: str, document: Document) -> Document:
         """A run's row or document as the viewer may read it."""
         return self.all_shown(viewer, [document])[0]
@@ -155,6 +168,7 @@ class Demo(Access):
             "As many files are being looked at as this demo takes at a time. Try again in a moment.",
         )
         self._volume: deque[tuple[float, int]] = deque()
+        self._size = (-math.inf, 0)
         self._endings = accepted_endings(workbench.catalog.engines.values())
 
     def is_guest(self, viewer: str) -> bool:
@@ -228,15 +242,17 @@ class Demo(Access):
     def upload(self, viewer: str, data: bytes, name: str) -> str:
         if not self.is_guest(viewer):
             return super().upload(viewer, data, name)
-        inspect(data, name, self._endings)
+        self.require_upload(viewer)
+        try:
+            inspect(data, name, self._endings)
+        except FileTrouble:
+            self._uploads.note(viewer)
+            raise
         now = time.monotonic()
         with self._gate:
             while self._volume and now - self._volume[0][0] > HOUR_S:
                 self._volume.popleft()
-            if self._uploads.count(viewer) >= self.limits.uploads:
-                raise UsageError(
-                    f"You have uploaded {self.limits.uploads} files in the last hour, as many as this demo takes."
-                )
+            self._check_uploads(viewer)
             if sum(size for _, size in self._volume) + len(data) > self.limits.uploads_mb << 20:
                 raise UsageError("This demo has taken as many uploads as it can in an hour. Try again later.")
             self._volume.append((now, len(data)))
@@ -270,6 +286,19 @@ class Demo(Access):
     def may_import(self, viewer: str) -> bool:
         return not self.is_guest(viewer)
 
+    def require_upload(self, viewer: str) -> None:
+        if self.is_guest(viewer):
+            self._check_uploads(viewer)
+            self._check_disk()
+
+    def tidy(self) -> None:
+        """Also the runs of guests that ended long ago. Nothing of the owner's goes."""
+        before = time.time() - self.limits.keep_days * DAY_S
+        with storage_seam():
+            for run_id in self.workbench.store.ended_before(before, not_of=OWNER):
+                self.workbench.store.delete_run(run_id)
+        super().tidy()
+
     def listed(self, viewer: str, query: RunQuery) -> RunQuery:
         if not self.is_guest(viewer):
             return query
@@ -290,6 +319,24 @@ class Demo(Access):
         query = self.listed(viewer, RunQuery(ids=tuple(wanted), limit=len(wanted)))
         return {row.run.id for row in self.workbench.runs(query).rows}
 
+    def _check_uploads(self, viewer: str) -> None:
+        if self._uploads.count(viewer) >= self.limits.uploads:
+            raise UsageError(
+                f"You have uploaded {self.limits.uploads} files in the last hour, as many as this demo takes."
+            )
+
+    def _check_disk(self) -> None:
+        """Raises UsageError where the records take as much as they may; their size is looked at now and then."""
+        at, used = self._size
+        if time.monotonic() - at > SIZE_GOOD_FOR_S:
+            with storage_seam():
+                used = self.workbench.store.size()
+            self._size = time.monotonic(), used
+        if used >= self.limits.disk_mb << 20:
+            raise UsageError(
+                f"The records of this demo take {used >> 20:,} MB, and {self.limits.disk_mb:,} MB is all that it keeps. Look at the published runs, or install the workbench."
+            )
+
     def _check_room(self, viewer: str, wanted: int = 1) -> None:
         """Raises UsageError where this guest, or all of them, have as much under way as the demo takes."""
         limits, crowd = self.limits, CROWD if viewer == NOBODY else 1
@@ -305,6 +352,7 @@ class Demo(Access):
             raise UsageError(
                 f"{waiting} runs are waiting, as many as this demo queues. Try again in a minute."
             )
+        self._check_disk()
         if self._starts.count(viewer) + wanted > crowd * limits.hourly:
             many = f"{crowd * limits.hourly} runs in the last hour"
             raise UsageError(
@@ -319,10 +367,10 @@ class Demo(Access):
 
 
 def accepted_endings(engines: Iterable[Engine]) -> frozenset[str]:
-    """The endings of files that some engine takes."""
+    """The endings of files that some engine takes and that can be looked at before they are kept."""
     found: set[str] = set()
     for engine in engines:
         for name in upload_fields(engine.params):
             extra: Any = engine.params.model_fields[name].json_schema_extra or {}
             found.update(extra.get("accept", ()))
-    return frozenset(found)
+    return KINDS & found

@@ -35,6 +35,10 @@ class DemoLimits:
     """Uploads of all guests in an hour, together."""
     uploads: int = 20
     """Uploads of one guest in an hour."""
+    keep_days: int = 30
+    """So long is a guest's run kept after its end; runs of the owner are kept for ever."""
+    disk_mb: int = 10_240
+    """What all records may take before no more uploads and runs of guests are taken."""
     allow: frozenset[tuple[str, str, str]] = field(default_factory=frozenset)
     """(engine, field, value) that a guest may choose although the engine keeps that field to its default."""
 
@@ -43,7 +47,17 @@ class DemoLimits:
         """The defaults with `WORKBENCH_DEMO_<NAME>` over them. Raises BadSetting."""
         given = os.environ if environment is None else environment
         changes: dict[str, Any] = {}
-        for name in ("runs", "hourly", "queue", "run_seconds", "upload_mb", "uploads_mb", "uploads"):
+        for name in (
+            "runs",
+            "hourly",
+            "queue",
+            "run_seconds",
+            "upload_mb",
+            "uploads_mb",
+            "uploads",
+            "keep_days",
+            "disk_mb",
+        ):
             variable = f"WORKBENCH_DEMO_{name.upper()}"
             if text := given.get(variable):
                 if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:

@@ -2,6 +2,7 @@
 
     <url>/files/<first two digits>/<sha256>   artifacts, each once
     <url>/databases/<sha256>.sqlite           the database as of one moment
+    <url>/databases/<sha256>.json             {"taken_at": seconds, "files": [the artifacts that it refers to]}
     <url>/latest.json                         {"format": 1, "database": <sha256>, "taken_at": seconds}
 
 `latest.json` is written last, so whoever restores meets either the old snapshot or the new one, never half of it."""
@@ -17,6 +18,7 @@ import sqlite3
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from workbench.settings import Settings
 FORMAT = 1
 KEPT = 3
 """Databases that stay at the place."""
+PRUNED_AT_ONCE = 500
+"""Artifacts that one snapshot removes at most: the rest goes with the next."""
 HASH = re.compile(r"[0-9a-f]{64}")
 log = logging.getLogger("workbench")
 
@@ -57,10 +61,13 @@ class Snapshots:
                 digest = _hash(copy)
                 self._fs.makedirs(self._root, exist_ok=True)
                 # Artifacts first: a database must never arrive before what it refers to.
-                self._put_artifacts(store, copy)
+                needed = _artifacts_of(copy)
+                self._put_artifacts(store, needed)
                 place = f"{self._root}/databases/{digest}.sqlite"
                 if not self._fs.exists(place):
                     self._put(copy, place)
+                told = json.dumps({"taken_at": time.time(), "files": needed})
+                self._fs.pipe_file(f"{self._root}/databases/{digest}.json", told.encode())
             self._write_latest(digest)
             self._remove_old(digest)
         except (OSError, sqlite3.Error) as error:
@@ -93,9 +100,9 @@ class Snapshots:
             raise StorageTrouble(f"The snapshot could not be restored: {error}.") from error
         return True
 
-    def _put_artifacts(self, store: Store, copy: Path) -> None:
+    def _put_artifacts(self, store: Store, needed: Sequence[str]) -> None:
         there = {Path(found).name for found in self._fs.find(f"{self._root}/files")}
-        for digest in _artifacts_of(copy):
+        for digest in needed:
             if digest not in there and store.artifacts.exists(digest):
                 self._put(store.artifacts.local_path(digest), f"{self._root}/files/{digest[:2]}/{digest}")
 
@@ -133,13 +140,31 @@ class Snapshots:
         self._fs.pipe_file(f"{self._root}/latest.json", body.encode())
 
     def _remove_old(self, newest: str) -> None:
-        found = self._fs.ls(f"{self._root}/databases", detail=True)
-        found.sort(
-            key=lambda one: str(one.get("mtime") or one.get("created") or one.get("LastModified") or "")
+        """Remove all but the last few databases, and the artifacts that none of those needs: their runs were deleted. A
+        database of an earlier version, which does not say what it needs, counts as old, and keeps all files while it is here."""
+        names = {Path(str(one["name"])).name: str(one["name"]) for one in self._listed()}
+        databases = {name.removesuffix(".sqlite") for name in names if name.endswith(".sqlite")}
+        lists = {name.removesuffix(".json") for name in names if name.endswith(".json")}
+        told = {
+            digest: json.loads(self._fs.cat_file(names[f"{digest}.json"])) for digest in databases & lists
+        }
+        by_age = sorted(
+            databases, key=lambda digest: (digest == newest, told.get(digest, {}).get("taken_at", 0.0))
         )
-        others = [one["name"] for one in found if not str(one["name"]).endswith(f"{newest}.sqlite")]
-        for name in others[: max(0, len(others) - (KEPT - 1))]:
-            self._fs.rm_file(name)
+        old, kept = by_age[:-KEPT], by_age[-KEPT:]
+        gone = [names[f"{digest}.sqlite"] for digest in old]
+        gone += [names[f"{digest}.json"] for digest in lists - set(kept)]
+        if all(digest in told for digest in kept):
+            needed = {content_hash for digest in kept for content_hash in told[digest]["files"]}
+            files = [name for name in self._fs.find(f"{self._root}/files") if Path(name).name not in needed]
+            gone += files[:PRUNED_AT_ONCE]
+        if gone:
+            self._fs.rm(gone)
+
+    def _listed(self) -> list[dict[str, Any]]:
+        self._fs.invalidate_cache()
+        found: list[dict[str, Any]] = self._fs.ls(f"{self._root}/databases", detail=True)
+        return found
 
 
 class Schedule(threading.Thread):

@@ -25,6 +25,8 @@ PICTURES = {
 }  # fmt: skip
 TEXTS = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".md"})
 ARCHIVES = frozenset({".zip", ".npz"})
+KINDS = frozenset({*PICTURES, *TEXTS, *ARCHIVES, ".npy", ".safetensors"})
+"""The endings of files that can be looked at without reading them whole."""
 
 
 def inspect(data: bytes, name: str, endings: Collection[str]) -> None:

@@ -32,7 +32,7 @@ def test_what_was_recorded_comes_back(
     for note in ("first", "second", "third", "fourth", "kept"):
         workbench.note(run.id, note)
         snapshots.take(workbench.store)
-    assert len(snapshots._fs.ls(f"{snapshots._root}/databases")) == KEPT
+    assert len(snapshots._fs.glob(f"{snapshots._root}/databases/*.sqlite")) == KEPT
     other = Settings.at(tmp_path / "other", executor="inline")
     assert snapshots.restore(other)
     with Workbench.open(other, workbench.catalog) as again:
@@ -110,9 +110,55 @@ def test_old_databases_go_and_artifacts_are_sent_once(workbench: Workbench, plac
         for path in (place / "files").rglob("*"):
             if path.is_file():
                 assert stamps.setdefault(path, path.stat().st_mtime_ns) == path.stat().st_mtime_ns
-    kept = {path.stem for path in (place / "databases").iterdir()}
+    kept = {path.stem for path in (place / "databases").glob("*.sqlite")}
     assert len(kept) == KEPT
     assert newest in kept
+    assert {path.stem for path in (place / "databases").glob("*.json")} == kept
+
+
+def _files(place: Path) -> set[str]:
+    return {path.name for path in (place / "files").rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_files_go_with_the_last_database_that_needs_them(
+    kind: str, workbench: Workbench, place: Path, request: pytest.FixtureRequest
+) -> None:
+    snapshots = Snapshots(f"file://{place}" if kind == "folder" else request.getfixturevalue("s3"))
+
+    def there() -> set[str]:
+        return {Path(name).name for name in snapshots._fs.find(f"{snapshots._root}/files")}
+
+    kept, gone = (workbench.submit("fixture", preset="smoke", seed=seed) for seed in (1, 2))
+    needed, unneeded = (
+        {one.hash for one in (*workbench.record(run.id).pictures(), *workbench.record(run.id).files())}
+        for run in (kept, gone)
+    )
+    snapshots.take(workbench.store)
+    workbench.delete(gone.id)
+    for turn in range(KEPT):
+        assert needed | unneeded <= there(), "an older database is here that needs them"
+        workbench.note(kept.id, f"turn {turn}")
+        snapshots.take(workbench.store)
+    assert needed <= there()
+    assert not (unneeded - needed) & there()
+
+
+def test_where_a_database_does_not_say_what_it_needs_nothing_goes(workbench: Workbench, place: Path) -> None:
+    """A place of an earlier version: files are removed once its last database of then is."""
+    snapshots = Snapshots(f"file://{place}")
+    run = workbench.submit("fixture", preset="smoke")
+    digest = snapshots.take(workbench.store)
+    (place / "databases" / f"{digest}.json").unlink()
+    before = _files(place)
+    workbench.delete(run.id)
+    for seed in range(KEPT - 1):
+        workbench.create("fixture", preset="smoke", seed=seed)
+        snapshots.take(workbench.store)
+        assert _files(place) == before
+    workbench.create("fixture", preset="smoke", seed=99)
+    snapshots.take(workbench.store)
+    assert _files(place) == set()
 
 
 def test_the_schedule_goes_on_after_trouble_and_ends_with_a_snapshot(

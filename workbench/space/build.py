@@ -69,7 +69,7 @@ Built by `workbench space build`. What can be set in the Space's settings:
 | `WORKBENCH_OWNERS` | names of the Hub that are the owner (with `hf_oauth: true` above); they log in at `wb/login` of the Space's own address |
 | `WORKBENCH_SNAPSHOTS_URL` | where the records are copied to and restored from: `hf://datasets/NAME/records`, `s3://...` |
 | `WORKBENCH_SNAPSHOTS_S` | seconds between two copies (default 600) |
-| `WORKBENCH_DEMO_RUNS`, `_QUEUE`, `_RUN_SECONDS`, `_UPLOAD_MB`, `_ALLOW` | limits for visitors |
+| `WORKBENCH_DEMO_RUNS`, `_QUEUE`, `_RUN_SECONDS`, `_UPLOAD_MB`, `_KEEP_DAYS`, `_DISK_MB`, `_ALLOW` | limits for visitors |
 """
 
 
