@@ -21,7 +21,7 @@ def at_start(objective: Objective, params: RenoParams, context: Context) -> Iter
     will tell that the rewards are being fooled."""
     if not params.lr:
         whose = params.model if params.optimizer == "sgd" else f"the optimizer {params.optimizer}"
-        yield Text("learning rate", f"{params.rate:g}, which suits {whose}. Set one to try another.")
+        yield Text("learning rate", f"{params.rate:g}, automatic for {whose}.")
     weights = zip(objective.rewards, objective.weights, strict=True)
     negative = [title for title, weight in weights if weight < 0]
     if negative:

@@ -104,7 +104,7 @@ def test_the_rate_that_is_used_is_said(tmp_path):
         for e in speak(tmp_path, lr=0, iterations=1)
         if isinstance(e, Text) and e.name == "learning rate"
     ]
-    assert said == ["5, which suits closed-form. Set one to try another."]
+    assert said == ["5, automatic for closed-form."]
     assert not [e for e in speak(tmp_path, iterations=1) if isinstance(e, Text) and e.name == "learning rate"]
 
 
