@@ -92,6 +92,18 @@ def test_the_film_strip_is_scrubbed(visit: Visit) -> None:
     assert picture.get_attribute("src") == found[1][0]
 
 
+def test_a_short_race_by_passes_has_ticks_that_can_be_read(visit: Visit) -> None:
+    """Three iterations have a tick each; the passes that they took are many more."""
+    page = visit("?engine=reno&preset=smoke")
+    bench(page).locator('[data-do="run"]').click()
+    expect(state(page)).to_have_attribute("data-state", "finished")
+    race = bench(page).locator('[data-figure="reward"]')
+    expect(race.locator(".xtick text")).to_have_text(["0", "1", "2"])
+    race.get_by_role("button", name="passes").click()
+    expect(race.locator(".xtick text").last).not_to_have_text("2")
+    assert race.locator(".xtick text").count() <= 8
+
+
 def test_stop_keeps_the_best_so_far_and_the_noise_goes_on(visit: Visit, seen: Seen) -> None:
     """The best so far stays on the page, and its noise goes on in ReNO and in TTSnap."""
     page = visit("?engine=reno")

@@ -200,7 +200,7 @@
     const variants = source.layout.meta.pw.variants;
     if (variants) {
       const chosen = variants.options.find((option) => option.key === state.variant);
-      Object.assign(layout.xaxis, resolved(chosen.xaxis, palette));
+      layout.xaxis = resolved(chosen.xaxis, palette);
       data = data.filter((trace) => !trace.meta || !trace.meta.variant || trace.meta.variant === chosen.key);
       for (const trace of data) if (trace.visible === false) trace.visible = true;
     }

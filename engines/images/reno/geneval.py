@@ -20,7 +20,7 @@ from engines.images.reno.contest import PLAIN, RENO
 from engines.images.reno.finals import Final
 from engines.images.reno.prompt_files import Listed
 
-HANDED_ON = (RENO, PLAIN)
+_WHOSE = {RENO: "ReNO's pictures", PLAIN: "the plain pictures"}
 MAX_BYTES = 3 << 29
 """Of each zip, 1.5 GB: more than 553 prompts with four pictures of 512 x 512 take."""
 
@@ -37,7 +37,7 @@ class Folders:
         self, found: Mapping[str, Final], prompts: Sequence[int], samples: Sequence[int]
     ) -> Iterator[Event]:
         """Add a batch: each picture has the number of its prompt and its own number among those of the prompt."""
-        for name in HANDED_ON:
+        for name in _WHOSE:
             pictures, path = found[name].pictures, self.folder / f"geneval-{_plain(name)}.zip"
             assert pictures is not None
             with zipfile.ZipFile(path, "a") as archive:
@@ -52,7 +52,7 @@ class Folders:
                     archive.writestr(f"{place}/samples/{sample:04}.png", _png(report.pixels(pictures[row])))
             if name not in self.begun:
                 self.begun.add(name)
-                words = f"Pictures of {name} for GenEval's evaluate_images.py"
+                words = f"{_WHOSE[name]} in the folders of GenEval's evaluate_images.py"
                 yield File(f"GenEval, {name}", path, "application/zip", words, live=True)
         if self.is_full and "full" not in self.begun:
             self.begun.add("full")
