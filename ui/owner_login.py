@@ -15,9 +15,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
 from typing import Any
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
@@ -28,6 +29,8 @@ from workbench.errors import BadSetting
 COOKIE = "wb-owner"
 SESSION_S = 12 * 3600
 MAX_FAILURES, FAILURES_WITHIN_S = 5, 60.0
+MAX_ADDRESSES = 10_000
+"""Addresses whose wrong passwords are remembered."""
 SHORTEST_PASSWORD = 10
 MAX_BODY = 4096
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -58,7 +61,7 @@ class OwnerLogin:
         self._names = names
         self._lock = threading.Lock()
         self._sessions: dict[str, float] = {}
-        self._failures: deque[float] = deque()
+        self._failures: dict[str, deque[float]] = {}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> OwnerLogin | None:
@@ -83,18 +86,22 @@ class OwnerLogin:
                 return True
         return bool(self._names) and hub_name(request) in self._names
 
-    def enter(self, password: str) -> str | None:
-        """A session's token for the right password, None for a wrong one. Raises TooMany while others guess."""
+    def enter(self, password: str, address: str = "") -> str | None:
+        """A session's token for the right password, None for a wrong one. Raises TooMany where this address has guessed too
+        often: others do not lock the owner out."""
         with self._lock:
-            now = time.monotonic()
-            while self._failures and now - self._failures[0] > FAILURES_WITHIN_S:
-                self._failures.popleft()
-            if len(self._failures) >= MAX_FAILURES:
+            now, failures = time.monotonic(), self._failures.get(address, deque())
+            while failures and now - failures[0] > FAILURES_WITHIN_S:
+                failures.popleft()
+            if len(failures) >= MAX_FAILURES:
                 raise TooMany
             given = hashlib.sha256(password.encode()).digest()
             if self._digest is None or not hmac.compare_digest(given, self._digest):
-                self._failures.append(now)
+                if address not in self._failures and len(self._failures) >= MAX_ADDRESSES:
+                    self._failures.pop(next(iter(self._failures)))
+                self._failures.setdefault(address, failures).append(now)
                 return None
+            self._failures.pop(address, None)
             token = secrets.token_urlsafe(32)
             self._sessions = {key: end for key, end in self._sessions.items() if end > time.time()}
             self._sessions[_digest(token)] = time.time() + SESSION_S
@@ -146,7 +153,7 @@ class OwnerLogin:
             return JSONResponse({"error": "The request is too large."}, 413)
         try:
             asked = json.loads(body)
-            token = self.enter(str(asked["password"]))
+            token = self.enter(str(asked["password"]), address_of(request))
         except TooMany:
             return JSONResponse({"error": "Too many wrong passwords. Wait a minute."}, 429)
         except (ValueError, KeyError, TypeError, RecursionError):
@@ -157,7 +164,28 @@ class OwnerLogin:
 
 
 class TooMany(Exception):
-    """Too many wrong passwords within a minute, whoever sent them."""
+    """Too many wrong passwords within a minute from one address."""
+
+
+def address_of(request: HTTPConnection) -> str:
+    """The network address that a request comes from, of IPv6 the network that one customer has. Behind a proxy it is what
+    the proxies say, read from the nearest one on: what a sender writes there itself stands before."""
+    peer = request.client.host if request.client else ""
+    told = request.headers.get("x-forwarded-for", "").split(",") if _is_inner(peer) else []
+    found = next((word.strip() for word in reversed(told) if not _is_inner(word.strip())), peer)
+    try:
+        address = ip_address(found)
+    except ValueError:
+        return found[:64]
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
+def _is_inner(word: str) -> bool:
+    """Whether an address belongs to this machine or to a network behind a proxy."""
+    try:
+        return not ip_address(word).is_global
+    except ValueError:
+        return not word
 
 
 def _digest(token: str) -> str:

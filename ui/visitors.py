@@ -7,6 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
@@ -89,10 +90,12 @@ def cookie(scope: Scope, name: str, value: str, age_s: int) -> str:
 
     Over https it is partitioned, so that the page also works inside the frame that a Space is shown in, and a page of
     another site that frames it gets another visitor's cookie, not this one."""
-    connection = HTTPConnection(scope)
-    is_secure = connection.headers.get("x-forwarded-proto", scope.get("scheme")) == "https"
+    told = HTTPConnection(scope).headers.get("x-forwarded-proto", scope.get("scheme") or "")
+    is_secure = told.partition(",")[0].strip() == "https"
+    # Under a path of a site the cookie is that path's: other programs of the site are not sent it.
+    root = urlsplit(str(scope.get("root_path") or "")).path.rstrip("/")
     site = "SameSite=None; Secure; Partitioned" if is_secure else "SameSite=Lax"
-    return f"{name}={value}; Path=/; Max-Age={age_s}; HttpOnly; {site}"
+    return f"{name}={value}; Path={root}/; Max-Age={age_s}; HttpOnly; {site}"
 
 
 def path_of(scope: Scope) -> str:

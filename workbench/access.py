@@ -39,8 +39,10 @@ CROWD = 2
 WHO = ("You have", "Programs without a visitor's cookie have")
 QUESTIONS, GUESTS_QUESTION = 60, 200
 """Questions to finished runs that a guest may ask in an hour, and their greatest length in characters."""
-ASKED_AT_ONCE, LOOKED_AT_ONCE = 3, 2
-"""Questions, and uploads before a start, that guests together have under way: each holds a thread of the server."""
+EXPORTS = 120
+"""Exports that a guest may ask for in an hour."""
+ASKED_AT_ONCE, LOOKED_AT_ONCE, EXPORTED_AT_ONCE = 3, 2, 2
+"""Questions, uploads before a start, and exports that guests together have under way: each holds a thread of the server."""
 
 
 class Access:
@@ -106,6 +108,11 @@ class Access:
         """Put a question to what a run has kept."""
         return self.workbench.inquire(run_id, question)
 
+    @contextmanager
+    def exporting(self, viewer: str) -> Iterator[None]:
+        """Inside it an export of the viewer's is written. Raises TooEarly where others are, UsageError for too many."""
+        yield
+
     def may_change(self, viewer: str, run: Run) -> bool:
         """Whether the viewer may stop, annotate or delete the run."""
         return True
@@ -156,7 +163,7 @@ class Demo(Access):
         self.max_upload_bytes = self.limits.upload_mb << 20
         # One at a time from the look at the limits to the new row, or a burst would slip through together.
         self._gate = threading.Lock()
-        self._starts, self._uploads, self._questions = Hourly(), Hourly(), Hourly()
+        self._starts, self._uploads, self._questions, self._exports = Hourly(), Hourly(), Hourly(), Hourly()
         self._asking = Turns(
             ASKED_AT_ONCE,
             "Your question before is being answered. Ask again when it is.",
@@ -166,6 +173,11 @@ class Demo(Access):
             LOOKED_AT_ONCE,
             "A file of yours is being looked at for another start. Try again in a moment.",
             "As many files are being looked at as this demo takes at a time. Try again in a moment.",
+        )
+        self._exporting = Turns(
+            EXPORTED_AT_ONCE,
+            "An export of yours is being written. Try again when it is there.",
+            "As many exports are being written as this demo takes at a time. Try again in a moment.",
         )
         self._volume: deque[tuple[float, int]] = deque()
         self._size = (-math.inf, 0)
@@ -273,6 +285,19 @@ class Demo(Access):
                 self._questions.note(viewer)
                 return super().inquire(viewer, run_id, question)
         return super().inquire(viewer, run_id, question)
+
+    @contextmanager
+    def exporting(self, viewer: str) -> Iterator[None]:
+        if not self.is_guest(viewer):
+            yield
+            return
+        if self._exports.count(viewer) >= EXPORTS:
+            raise UsageError(
+                f"You have exported {EXPORTS} times in the last hour, as often as this demo takes."
+            )
+        with self._exporting.of(viewer):
+            self._exports.note(viewer)
+            yield
 
     def may_change(self, viewer: str, run: Run) -> bool:
         return not self.is_guest(viewer) or (run.owner == viewer and viewer != NOBODY)

@@ -38,6 +38,10 @@ class Hourly:
             self._times.setdefault(who, deque()).append(time.monotonic())
 
 
+class TooEarly(UsageError):
+    """Somebody else's turn; a moment later it may be this one's."""
+
+
 class Turns:
     """Work that a server does for few at a time: one thing for each, and so many together. Whoever comes too early is
     refused at once, since to wait would hold one of the few threads that answer everybody.
@@ -54,12 +58,12 @@ class Turns:
 
     @contextmanager
     def of(self, who: str) -> Iterator[None]:
-        """Inside it, it is this one's turn. Raises UsageError where it is not."""
+        """Inside it, it is this one's turn. Raises TooEarly where it is not."""
         with self._lock:
             if who in self._busy:
-                raise UsageError(self._mine)
+                raise TooEarly(self._mine)
             if len(self._busy) >= self._together:
-                raise UsageError(self._all)
+                raise TooEarly(self._all)
             self._busy.add(who)
         try:
             yield

@@ -122,9 +122,10 @@ def _free_port() -> int:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Served]:
-    """A server for the tests of one module, started with the module's SERVE_OPTIONS, and with
+    """A server for the tests of one module, started with the module's SERVE_OPTIONS and VARIABLES, and with
     BEHIND_NGINX behind a proxy under a path."""
     server = Served(tmp_path_factory.mktemp("served") / "home")
+    server.variables.update(getattr(request.module, "VARIABLES", {}))
     behind = getattr(request.module, "BEHIND_NGINX", False)
     if behind:
         server.variables["GRADIO_ROOT_PATH"] = "/papers"

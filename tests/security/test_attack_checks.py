@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 
 from engines.contract import Params
 from workbench import sweep_access, sweeps
-from workbench.access import ASKED_AT_ONCE, LOOKED_AT_ONCE, Demo
+from workbench.access import ASKED_AT_ONCE, EXPORTED_AT_ONCE, LOOKED_AT_ONCE, Demo
 from workbench.catalog import Catalog, Origin
 from workbench.errors import InvalidParams, UsageError
 from workbench.inquiry import Told
@@ -183,3 +184,43 @@ def test_a_question_is_not_read_before_it_is_known_to_be_one(access: Demo) -> No
     assert (ask(), taken) == (403, 0)
     assert ask((b"x-workbench", b"1")) == 413
     assert taken <= MAX_BODY + 1024
+
+
+def test_exports_of_guests_wait_for_one_another(
+    access: Demo, visit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight reports at once are written two at a time, one a guest; who waits holds no thread, and not for ever."""
+    routes = importlib.import_module("ui.library.routes")
+    bench = access.workbench
+    run_id = bench.run_inline(bench.create("fixture", preset="smoke").id).id
+    at_once, most, lock = 0, 0, threading.Lock()
+    write = routes._written
+
+    def watched(*arguments: Any) -> None:
+        nonlocal at_once, most
+        with lock:
+            at_once += 1
+            most = max(most, at_once)
+        write(*arguments)
+        with lock:
+            at_once -= 1
+
+    monkeypatch.setattr(routes, "_written", watched)
+    monkeypatch.setattr(routes, "TURN_S", 120.0)
+    with ThreadPoolExecutor(8) as pool:
+        told = list(
+            pool.map(
+                lambda one: one.get(f"/wb/export/{run_id}.html").status_code, [visit() for _ in range(8)]
+            )
+        )
+    assert (told, most <= EXPORTED_AT_ONCE) == ([200] * 8, True)
+    monkeypatch.setattr(routes, "TURN_S", 0.0)
+    one = visit()
+    with access.exporting("visitor-b"), access.exporting("visitor-c"):
+        answer = one.get(f"/wb/export/{run_id}.json")
+        assert (answer.status_code, "As many exports" in answer.text) == (422, True)
+        with pytest.raises(UsageError, match="An export of yours"), access.exporting("visitor-b"):
+            pass
+    monkeypatch.setattr("workbench.access.EXPORTS", 3)
+    told = [one.get(f"/wb/export/{run_id}.json").status_code for _ in range(4)]
+    assert told == [200, 200, 200, 422]

@@ -217,3 +217,17 @@ def test_engines_meet_hostile_content_with_a_sentence(home: Any) -> None:
                             said.append(str(error))
     assert said
     assert not [sentence for sentence in said if str(home) in sentence or "Traceback" in sentence]
+
+
+def test_what_a_demo_says_it_takes_it_looks_at(access: Demo) -> None:
+    """Kinds that cannot be looked at without reading them whole are neither taken nor named."""
+    taken = accepted_endings(Catalog.load().engines.values())
+    assert ".csv" in taken
+    assert taken <= {*PICTURES, *TEXTS, *ARCHIVES, ".npy", ".safetensors"}
+    for ending in taken:
+        with pytest.raises(FileTrouble) as told:
+            inspect(b"\x00", f"a{ending}", taken)
+        assert "cannot check" not in str(told.value), ending
+    with pytest.raises(FileTrouble, match="This demo takes") as told:
+        inspect(b"PAR1", "a.parquet", taken)
+    assert ".parquet," not in str(told.value)

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from starlette.requests import HTTPConnection
 
 from storage import RunQuery
 from storage.ids import new_id
 from ui.hub_login import VARIABLES, hub_name
-from ui.owner_login import MAX_FAILURES, OwnerLogin
+from ui.owner_login import MAX_FAILURES, OwnerLogin, TooMany, address_of
 from workbench.access import NOBODY, Demo
 from workbench.errors import UsageError
+
+PASSWORD = "correct horse battery"
 
 
 def test_a_guest_sees_own_and_published_runs_and_no_others(demo: Any, guest: Callable[..., Any]) -> None:
@@ -134,16 +137,56 @@ def test_the_owner_logs_in_and_sees_all(demo: Any, guest: Callable[..., Any]) ->
 
 
 def test_passwords_cannot_be_tried_out() -> None:
-    login = OwnerLogin("correct horse battery")
+    login = OwnerLogin(PASSWORD)
     tries = []
     for number in range(50):
         try:
-            tries.append(login.enter(f"guess {number}"))
-        except Exception as error:
-            tries.append(type(error).__name__)
-    assert tries.count(None) == MAX_FAILURES
-    assert tries.count("TooMany") == 50 - MAX_FAILURES
+            tries.append(login.enter(f"guess {number}", "203.0.113.7"))
+        except TooMany:
+            tries.append("too many")
+    assert (tries.count(None), tries.count("too many")) == (MAX_FAILURES, 50 - MAX_FAILURES)
+    with pytest.raises(TooMany):
+        login.enter(PASSWORD, "203.0.113.7")
     assert OwnerLogin(names=frozenset({"alice"})).enter("") is None
+
+
+def test_who_guesses_locks_nobody_else_out(demo: Any, guest: Callable[..., Any]) -> None:
+    """Guesses from one address, by whichever names it gives itself, and the owner at another."""
+    login = OwnerLogin(PASSWORD)
+    for number in range(MAX_FAILURES):
+        assert login.enter(f"guess {number}", "203.0.113.7") is None
+    assert login.enter(PASSWORD, "203.0.113.8")
+    guesser, owner = guest(), guest()
+    for number in range(MAX_FAILURES + 3):
+        # The proxy adds the address that it saw; what stood there before is the sender's own word.
+        headers = {"X-Workbench": "1", "X-Forwarded-For": f"1.1.1.{number}, 8.8.8.8"}
+        body = json.dumps({"password": f"guess {number}"})
+        answer = guesser.http.post("/wb/login", content=body, headers=headers)
+        assert answer.status_code == (401 if number < MAX_FAILURES else 429)
+    headers["X-Forwarded-For"] = "8.8.8.9"
+    answer = owner.http.post("/wb/login", content=json.dumps({"password": PASSWORD}), headers=headers)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("peer", "told", "expected"),
+    [
+        ("203.0.113.7", "", "203.0.113.7"),
+        (
+            "8.8.8.8",
+            "1.1.1.1",
+            "8.8.8.8",
+        ),  # no proxy of ours is at a public address: the word is the sender's
+        ("127.0.0.1", "1.1.1.1, 8.8.8.8", "8.8.8.8"),
+        ("10.0.0.3", "1.1.1.1, 8.8.8.8, 10.0.0.2, 127.0.0.1", "8.8.8.8"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("::1", "2600:1:2:3:4:5:6:7", "2600:1:2:3::/64"),
+        ("127.0.0.1", "8.8.8.8, <script>", "<script>"),
+    ],
+)
+def test_an_address_is_what_the_nearest_proxy_says(peer: str, told: str, expected: str) -> None:
+    headers = [(b"x-forwarded-for", told.encode())] if told else []
+    assert address_of(HTTPConnection({"type": "http", "client": (peer, 1), "headers": headers})) == expected
 
 
 def test_a_name_counts_only_where_the_hub_vouches_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

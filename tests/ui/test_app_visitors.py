@@ -57,3 +57,15 @@ def test_a_visitor_has_a_limit_and_cannot_stop_others(workbench: Workbench) -> N
     assert "Only who started a run" in message["html"]
     with pytest.raises(UsageError):
         access.submit("visitor-a", "fixture", {})
+
+
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [("", "/"), ("/papers", "/papers/"), ("https://example.org/a/b/", "/a/b/"), ("https://example.org", "/")],
+)
+def test_a_cookie_is_for_the_path_that_the_page_is_served_under(root: str, path: str) -> None:
+    """Other programs of the same site are not sent it."""
+    scope = {"type": "http", "root_path": root, "headers": [(b"x-forwarded-proto", b"https, http")]}
+    made = visitors.cookie(scope, "a", "b", 5)
+    assert made.split("; ")[:3] == ["a=b", f"Path={path}", "Max-Age=5"]
+    assert made.endswith("SameSite=None; Secure; Partitioned")

@@ -4,10 +4,13 @@ Whatever changes something takes a header that only this page's script sends: a 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from html import escape
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +34,7 @@ from workbench.exports import ENDINGS, Format, export
 from workbench.imports import bring_curves, is_curves
 from workbench.runs import Workbench
 from workbench.sweeps import SWEEP, members
+from workbench.turns import TooEarly
 
 RUN_IDS = re.compile(r"[0-9a-z]{26}(,[0-9a-z]{26}){0,199}")
 KINDS: Mapping[str, str] = {ending.lstrip("."): kind for kind, ending in ENDINGS.items()} | {"html": "html"}
@@ -39,6 +43,8 @@ MAX_BUNDLE = 2 << 30
 MAX_PNG = 64 << 20
 MAX_CURVES = 512 << 20
 PNG = b"\x89PNG"
+TURN_S = 10.0
+"""So long does an export wait for those before it, on a demo."""
 MAX_IDS_OF_GUESTS = 12
 """Runs that a guest of a demo exports or compares at once."""
 
@@ -277,6 +283,19 @@ def _few(ids: list[str], is_guest: bool) -> None:
         raise UsageError(f"This demo exports at most {MAX_IDS_OF_GUESTS} runs at once; got {len(ids)}.")
 
 
+async def _wait_for(turn: ExitStack, access: Access, viewer: str) -> None:
+    """Wait until it is the viewer's turn to export, as long as is polite; no thread is held meanwhile."""
+    until = time.monotonic() + TURN_S
+    while True:
+        try:
+            turn.enter_context(access.exporting(viewer))
+            return
+        except TooEarly:
+            if time.monotonic() >= until:
+                raise
+        await asyncio.sleep(0.1)
+
+
 async def _export(workbench: Workbench, request: Request, house: House) -> Response:
     ids, _, ending = request.path_params["name"].rpartition(".")
     if not RUN_IDS.fullmatch(ids) or ending not in KINDS:
@@ -296,7 +315,9 @@ async def _export(workbench: Workbench, request: Request, house: House) -> Respo
     room = tempfile.TemporaryDirectory(prefix="workbench-export-")
     path = Path(room.name) / f"export.{ending}"
     try:
-        await run_in_threadpool(_written, house.access, viewer, wanted, path, KINDS[ending])
+        with ExitStack() as turn:
+            await _wait_for(turn, house.access, viewer)
+            await run_in_threadpool(_written, house.access, viewer, wanted, path, KINDS[ending])
     except WorkbenchError as error:
         room.cleanup()
         return JSONResponse({"error": str(error)}, 404 if isinstance(error, UnknownRun) else 422)
