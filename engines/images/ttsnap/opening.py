@@ -159,7 +159,7 @@ def open_models(params: TTSnapParams, context: Context, *, aware: bool = True) -
     economy = knobs.economy_of(params)
     sources = choices.check_sources(params.reward_sources, params.rewards)
     spare = () if params.offload == "layers" else ("offload = layers",)
-    seeds = params.prices.seeds(params.schedule, params.budget)
+    seeds = params.seeds_at_once
     one_prompt = params.experiment == "search" and not params.is_world
     memory = choices.plan_memory(
         params.model,

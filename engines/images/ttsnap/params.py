@@ -8,13 +8,15 @@ from pydantic import model_validator
 
 from engines.contract import Params, Upload, Use, knob
 from engines.images import choices, knobs, noise_file
-from engines.images.ttsnap import cuts, lab_file, rules, weights_file
+from engines.images.ttsnap import cuts, lab_file, prompts, rules, weights_file
 from engines.images.ttsnap.method.schedule import Prices, Schedule
 
 SHIPPED, PLAIN_ONLY, UPLOADED = rules.SHIPPED, rules.PLAIN_ONLY, rules.UPLOADED
 SEARCH, PRICE, SAMPLER, LAB, TRAIN = (
     "Search", "What things cost", "Sampler and rewards", "Replay lab", "Training",
 )  # fmt: skip
+HELD_SEEDS = 16
+"""Seeds a held-out prompt in training."""
 RewardName = Literal["r1", "r2", "hpsv2.1", "imagereward", "clip", "pickscore", "aesthetic"]
 
 
@@ -146,7 +148,12 @@ class TTSnapParams(Params):
         help="Estimates of steps 0 .. levels - 1 are learnt, 1 to 49; later steps keep the plain reward.",
     )  # fmt: skip
     train_prompts: int = knob(
-        40, title="Training prompts", ge=2, le=400, demo_max=40, advanced=True, group=TRAIN, help="Drawn from the embedded world, 2 to 400."
+        40, title="Training prompts", ge=2, le=10_000, demo_max=40, advanced=True, group=TRAIN,
+        help="Of the embedded world 2 to 400; of a file up to 10,000 (the paper's: 5,000).",
+    )  # fmt: skip
+    train_texts: Upload = knob(
+        "", title="Prompts to train on", advanced=True, group=TRAIN, widget="file", accept=prompts.ACCEPT,
+        help="For full-size models: a text file, one prompt a line; some are held out.",
     )  # fmt: skip
     train_seeds: int = knob(
         6, title="Seeds a training prompt", ge=2, le=64, demo_max=8, advanced=True, group=TRAIN, help="2 to 64."
@@ -230,6 +237,13 @@ class TTSnapParams(Params):
     def opens_models(self) -> bool:
         """Whether the experiment draws pictures; a replay of stored rewards does not."""
         return self.experiment != "replay" or not self.table
+
+    @property
+    def seeds_at_once(self) -> int:
+        """Seeds of the largest batch, unless `at_once` says otherwise."""
+        if self.experiment == "train":
+            return max(self.train_seeds, HELD_SEEDS)
+        return self.pool if self.experiment == "replay" else self.prices.seeds(self.schedule, self.budget)
 
     @property
     def finishes(self) -> bool:

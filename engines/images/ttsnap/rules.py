@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from engines.contract import Refusal
 from engines.images import choices, knobs
-from engines.images.ttsnap import brought_noise, lab_file, weights_file
+from engines.images.ttsnap import brought_noise, lab_file, prompts, weights_file
 
 if TYPE_CHECKING:
     from engines.images.ttsnap.params import TTSnapParams
 
 SHIPPED, PLAIN_ONLY, UPLOADED = "shipped", "none", "upload"
 MODELS = (choices.F, *choices.MANY_STEPS)
+MOST_OF_THE_WORLD = 400
 
 
 def check(params: TTSnapParams) -> None:
@@ -101,10 +102,25 @@ def _check_adaptive(params: TTSnapParams) -> None:
 
 
 def _check_training(params: TTSnapParams) -> None:
-    if not params.is_world:
+    if params.is_world and params.train_texts:
         raise Refusal(
-            "model",
-            f"model must be {choices.F} for training here; got {params.model[:80]!r}. For full-size models see about.md.",
+            prompts.FIELD,
+            f"{prompts.FIELD} are for full-size models; {params.model} is taught sentences of its own world. Remove the file.",
+        )
+    if not params.is_world and not params.train_texts:
+        raise Refusal(
+            prompts.FIELD,
+            f"{prompts.FIELD} must hold prompts, one a line, to train for {params.model[:80]}: upload a text file.",
+        )
+    if params.is_world and params.train_prompts > MOST_OF_THE_WORLD:
+        raise Refusal(
+            "train_prompts",
+            f"train_prompts must be at most {MOST_OF_THE_WORLD} of the embedded world's sentences; got {params.train_prompts}.",
+        )
+    if "aesthetic" in params.rewards:
+        raise Refusal(
+            "rewards",
+            "rewards must be one that reads the prompt too; the aesthetic reward cannot be taught here.",
         )
     if len(params.rewards) > 1:
         raise Refusal("rewards", "rewards must name one reward in training; train them one after the other.")
@@ -168,5 +184,7 @@ def check_inputs(params: TTSnapParams, inputs: Mapping[str, Path]) -> None:
                 "adaptive cuts need the residuals of the noise-aware reward, and weights holds none. Turn adaptive off, or "
                 "train anew here.",
             )
+    if prompts.FIELD in inputs and params.experiment == "train":
+        prompts.require(prompts.read(inputs[prompts.FIELD]), params.train_prompts, params.held_prompts)
     if lab_file.FIELD in inputs and params.experiment == "replay":
         lab_file.check_header(inputs[lab_file.FIELD])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -12,28 +11,17 @@ from numpy.typing import NDArray
 from engines.contract import Context
 from engines.devices import numpy_generator
 from engines.events import Array, Axis, ClaimCheck, Event, File, Progress, Scalar, Table, Text
-from engines.images.rewards.base import Features
-from engines.images.ttsnap import weights_file
-from engines.images.ttsnap.method import heads, search
+from engines.images import verdicts
+from engines.images.ttsnap import prompts, weights_file
+from engines.images.ttsnap.method import heads
 from engines.images.ttsnap.method.metrics import mean_over_prompts, residual, spearman
 from engines.images.ttsnap.method.noise_aware import NoiseAware, curriculum, init, step
 from engines.images.ttsnap.opening import Models, open_models
-from engines.images.ttsnap.params import TTSnapParams
-from engines.images.ttsnap.prompts import split
+from engines.images.ttsnap.params import HELD_SEEDS, TTSnapParams
+from engines.images.ttsnap.trajectories import Trajectories, drawn, require_room
 
-HELD_SEEDS = 16
 SCORED_AT_ONCE = 128
 AWARE, PLAIN = "Noise-aware", "Plain"
-
-
-@dataclass(frozen=True)
-class Trajectories:
-    """`pictures` uint8 [P, S, L, 3, H, W]: decoded estimates of steps 0 .. L - 1; `final` [P, S]: the plain reward of the
-    finished pictures; `features` of the prompts."""
-
-    pictures: NDArray[np.uint8]
-    final: NDArray[np.float32]
-    features: Features
 
 
 class _Work:
@@ -50,29 +38,43 @@ class _Work:
 
 def run(params: TTSnapParams, context: Context) -> Iterator[Event]:
     """Everything of the experiment."""
-    taught, held = split(context.seed, params.train_prompts, params.held_prompts)
+    taught, held = _texts(params, context)
     levels = params.train_levels
     updates = params.train_prompts * params.train_seeds * params.epochs // params.batch
     draws = len(taught) + len(held)
     work = _Work(float(draws * (params.steps + levels + 1) + levels * updates * 2))
     yield work.tick("loading the models", 0)
     models = open_models(params, context, aware=False)
-    train = yield from _draw(models, taught, params.train_seeds, context.seed, levels, work.tick, "training")
-    test = yield from _draw(models, held, HELD_SEEDS, context.seed, levels, work.tick, "held-out")
+    pupil = NoiseAware(
+        models.rewards[params.rewards[0]],
+        levels,
+        "levels" if params.form == "heads" else params.form,
+        torch.float32,
+    )
+    if not params.is_world:
+        yield Text("memory", f"{models.memory} {require_room(params, pupil, context.device)}")
+    train = yield from drawn(models, taught, params.train_seeds, context.seed, levels, work.tick, "training")
+    test = yield from drawn(models, held, HELD_SEEDS, context.seed, levels, work.tick, "held-out")
     yield Text(
         "trajectories",
         f"{len(taught)} training prompts x {params.train_seeds} seeds, {len(held)} held-out prompts x {HELD_SEEDS} seeds; "
         f"label: {models.names[0]} of the finished picture.",
     )
-    pupil = NoiseAware(
-        models.rewards[params.rewards[0]], levels, "levels" if params.form == "heads" else params.form
-    )
-    plain = [_aligned(pupil, test, level) for level in range(levels)]
+    before = [_by_prompt(pupil, test, level) for level in range(levels)]
+    plain = [mean_over_prompts(values) for values in before]
     for level, value in enumerate(plain):
         yield Scalar(PLAIN, "Spearman", level, value)
     yield from _lessons(params, context.seed, pupil, train, test, plain, updates, work)
-    yield from _results(params, context, models, pupil, test, plain)
+    yield from _results(params, context, models, pupil, test, before)
     yield Progress(work.total, work.total, "done")
+
+
+def _texts(params: TTSnapParams, context: Context) -> tuple[list[str], list[str]]:
+    """Prompts that are taught and prompts that are held out."""
+    if prompts.FIELD not in context.inputs:
+        return prompts.split(context.seed, params.train_prompts, params.held_prompts)
+    found = prompts.read(context.inputs[prompts.FIELD])
+    return prompts.dealt(found, context.seed, params.train_prompts, params.held_prompts)
 
 
 def _lessons(
@@ -100,7 +102,7 @@ def _lessons(
             # an update is two calls of a batch; a head is fitted at once
             yield work.tick(f"level {level} of {len(order) - 1} .. 0", 2 * updates if heads else 2)
         yield Scalar(AWARE, "loss of a level", level, float(np.mean(losses[-max(1, len(losses) // 4) :])))
-        current[level] = _aligned(pupil, test, level)
+        current[level] = mean_over_prompts(_by_prompt(pupil, test, level))
         yield Scalar(AWARE, "alignment when learnt", level, current[level])
         yield _alignments(place, plain, current)
 
@@ -117,11 +119,12 @@ def _results(
     models: Models,
     pupil: NoiseAware,
     test: Trajectories,
-    plain: list[float],
+    before: list[NDArray[np.float64]],
 ) -> Iterator[Event]:
     """Alignment measured anew (what one model learns later changes what it says of earlier levels), weights, claim."""
-    name, levels = params.rewards[0], len(plain)
-    final = [_aligned(pupil, test, level) for level in range(levels)]
+    name, levels = params.rewards[0], len(before)
+    after = [_by_prompt(pupil, test, level) for level in range(levels)]
+    plain, final = ([mean_over_prompts(values) for values in some] for some in (before, after))
     yield _alignments(levels, plain, final)
     for level, value in enumerate(final):
         yield Scalar(AWARE, "Spearman", level, value)
@@ -143,18 +146,22 @@ def _results(
         "fingerprint",
         f"{about['fingerprint']}: {params.model}, {params.steps} steps, guidance {params.guidance:g}, {models.names[0]}.",
     )
-    yield _claim(plain, final)
+    yield _claim(np.stack(before), np.stack(after))
 
 
-def _claim(plain: list[float], final: list[float]) -> ClaimCheck:
-    before, after = np.array(plain), np.array(final)
+def _claim(before: NDArray[np.float64], after: NDArray[np.float64]) -> ClaimCheck:
+    """Alignment [L, P] before and after, mean over levels, prompt by prompt."""
     known = np.isfinite(before) & np.isfinite(after)
-    if not known.any():
+    told = known.any(0)
+    if not told.any():
         return ClaimCheck("learns", None, None, None, "No held-out prompt had seeds of different rewards.")
-    better = int((after > before)[known].sum())
-    words = f"Better at {better} of {int(known.sum())} levels."
-    measured, baseline = float(after[known].mean()), float(before[known].mean())
-    return ClaimCheck("learns", measured, baseline, measured > baseline, words)
+    first, second = (
+        np.where(known, values, 0.0).sum(0)[told] / known.sum(0)[told] for values in (before, after)
+    )
+    levels = [(a[k].mean(), b[k].mean()) for a, b, k in zip(before, after, known, strict=True) if k.any()]
+    better = sum(b > a for a, b in levels)
+    words = f"Better at {better} of {len(levels)} levels."
+    return verdicts.check("learns", second, first, words, "prompts")
 
 
 def _order(params: TTSnapParams, seed: int) -> list[int]:
@@ -165,45 +172,6 @@ def _order(params: TTSnapParams, seed: int) -> list[int]:
     if params.order == "mixed":
         numpy_generator(seed, "order of levels").shuffle(order)
     return order
-
-
-def _draw(
-    models: Models,
-    prompts: list[str],
-    seeds: int,
-    seed: int,
-    levels: int,
-    tick: Callable[[str], Progress],
-    kind: str,
-) -> Generator[Event, None, Trajectories]:
-    """Trajectories of some prompts, a prompt at a time."""
-    pictures, finals = [], []
-    name = models.params.rewards[0]
-    reward = models.rewards[name]
-    for place, prompt in enumerate(prompts):
-        note = f"{kind} trajectories, prompt {place + 1} of {len(prompts)}"
-        noise = models.noise(seeds, seed, prompt)
-        race = search.init(
-            models.generator, noise, models.conditioning(prompt, seeds), steps=models.params.steps,
-            guidance=models.params.guidance,
-        )  # fmt: skip
-        seen = []
-        while not race.is_done:
-            race = search.call(race, models.generator, models.params.at_once)
-            yield tick(note)
-            if race.sampling.index <= levels or race.is_done:
-                assert race.sampling.clean is not None
-                shown = search.decode(models.generator, race.sampling.clean)
-                if race.is_done:
-                    with torch.no_grad():
-                        finals.append(
-                            reward.score(shown, reward.encode([prompt]).expand(seeds)).float().numpy()
-                        )
-                else:
-                    seen.append((shown * 255).round().to(torch.uint8))
-                yield tick(note)
-        pictures.append(torch.stack(seen, 1).numpy())
-    return Trajectories(np.stack(pictures), np.stack(finals), reward.encode(prompts))
 
 
 def _level(
@@ -223,15 +191,22 @@ def _level(
         rng.permutation(prompts * seeds // width).repeat(width) * width + np.tile(np.arange(width), prompts * seeds // width)
         for _ in range(params.epochs)
     ])  # fmt: skip
-    state = init(pupil, level, updates=updates, rate=params.rate, least=params.least)
-    final = torch.from_numpy(data.final)
+    state = init(
+        pupil,
+        level,
+        updates=updates,
+        rate=params.rate,
+        least=params.least,
+        afresh=params.order == "independent",
+    )
+    final = torch.from_numpy(data.final).to(pupil.device)
     for k in range(updates):
         chosen = rows[k * params.batch : (k + 1) * params.batch]
         at = np.full(len(chosen), level)
         if pupil.form == "conditioned" and learnt and params.replay > 0:
             at = np.where(rng.random(len(at)) < params.replay, rng.choice(learnt, size=len(at)), at)
         p, s = chosen // seeds, chosen % seeds
-        shown = torch.from_numpy(data.pictures[p, s, at]).float() / 255
+        shown = torch.from_numpy(data.pictures[p, s, at]).to(pupil.device).float() / 255
         told = torch.from_numpy(at) if pupil.form == "conditioned" else None
         state, info = step(
             state, shown, data.features.take(torch.from_numpy(p)), final[p, s], told,
@@ -240,9 +215,9 @@ def _level(
         yield info
 
 
-def _aligned(pupil: NoiseAware, data: Trajectories, level: int) -> float:
-    """Mean Spearman correlation inside held-out prompts at a level."""
-    return mean_over_prompts(spearman(_scored(pupil, data, level), data.final))
+def _by_prompt(pupil: NoiseAware, data: Trajectories, level: int) -> NDArray[np.float64]:
+    """Spearman correlation inside each held-out prompt at a level, [P]."""
+    return spearman(_scored(pupil, data, level), data.final)
 
 
 @torch.no_grad()
@@ -264,7 +239,7 @@ def _head(
         for some in torch.arange(len(rows)).split(SCORED_AT_ONCE)
     ]
     h = torch.cat(parts).double().numpy().reshape(prompts, seeds, -1)
-    pupil.begin(level)
+    pupil.begin(level, afresh=params.order == "independent")
     head, _ = heads.fit(h, data.final.astype(np.float64), heads.head_of(pupil), rng)
     heads.install(pupil, level, head)
     yield {"loss": residual(h @ head.weight, data.final) ** 2}
@@ -277,7 +252,7 @@ def _scored(pupil: NoiseAware, data: Trajectories, level: int) -> NDArray[np.flo
     shown = torch.from_numpy(data.pictures[:, :, level]).flatten(0, 1)
     rows = torch.arange(prompts).repeat_interleave(seeds)
     parts = [
-        pupil.score(shown[some].float() / 255, data.features.take(rows[some]), level)
+        pupil.score(shown[some].to(pupil.device).float() / 255, data.features.take(rows[some]), level)
         for some in torch.arange(len(rows)).split(SCORED_AT_ONCE)
     ]
-    return torch.cat(parts).double().numpy().reshape(prompts, seeds)
+    return torch.cat(parts).double().cpu().numpy().reshape(prompts, seeds)

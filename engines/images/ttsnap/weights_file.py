@@ -81,13 +81,14 @@ def write(path: Path, pupil: NoiseAware, about: Mapping[str, Any], *, half: bool
     import torch
     from safetensors.torch import save_file
 
-    plain = pupil.reward.model.state_dict()  # type: ignore[attr-defined]
+    plain = {k: v.float().cpu() for k, v in pupil.reward.model.state_dict().items()}  # type: ignore[attr-defined]
     tensors: dict[str, torch.Tensor] = {}
     for name, value in pupil.tensors().items():
         key = name.partition(".")[2]
-        if not value.is_floating_point() or (key in plain and torch.equal(plain[key], value)):
+        found = value.float().cpu()
+        if not value.is_floating_point() or (key in plain and torch.equal(plain[key], found)):
             continue
-        tensors[name] = (value.half() if half else value.float()).contiguous().clone()
+        tensors[name] = (found.half() if half else found).contiguous().clone()
     header = {**about, "form": pupil.form, "levels": pupil.levels, "trained": sorted(pupil.weights)}
     save_file(tensors, path, metadata={"format": "pt", "noise_aware": json.dumps(header, sort_keys=True)})
     return path

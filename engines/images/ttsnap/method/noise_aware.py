@@ -33,17 +33,19 @@ class NoiseAware(nn.Module):
     The text side of rewards in CLIP's shape stays as it is (its features are computed once a prompt); that of rewards
     in ImageReward's shape, which sees the picture, is trained along."""
 
-    def __init__(self, reward: Reward, levels: int, form: Form) -> None:
+    def __init__(self, reward: Reward, levels: int, form: Form, dtype: torch.dtype | None = None) -> None:
+        """`dtype` of the copy, the reward's own unless said: train in float32 what scores in float16."""
         super().__init__()
         if levels < 1:
             raise ValueError(f"levels must be at least 1; got {levels}.")
         self.reward, self.levels, self.form = reward, levels, form
         self.pupil: Any = copy.copy(reward)
-        self.model: nn.Module = copy.deepcopy(_network(reward))
+        self.model: nn.Module = copy.deepcopy(_network(reward)).to(dtype)
         self.pupil.model = self.model
         self.model.requires_grad_(True)
         width = _tower(self.model).class_embedding.shape[-1]
-        self.shift = nn.Parameter(torch.zeros(levels, width), requires_grad=form == "conditioned")
+        shift = torch.zeros(levels, width, device=self.device)
+        self.shift = nn.Parameter(shift, requires_grad=form == "conditioned")
         self.weights: dict[int, dict[str, torch.Tensor]] = {}
         """Weights of each trained level ("levels" only)."""
         self._loaded: int | None = None
@@ -52,6 +54,11 @@ class NoiseAware(nn.Module):
 
     def _told(self, _: nn.Module, __: Any, tokens: torch.Tensor) -> torch.Tensor:
         return tokens if self._now is None else tokens + self.shift[self._now][:, None].to(tokens.dtype)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the copy is."""
+        return next(self.model.parameters()).device
 
     def trainable(self) -> list[nn.Parameter]:
         """What training changes."""
@@ -86,16 +93,21 @@ class NoiseAware(nn.Module):
             self.model.load_state_dict(self.weights[source])
             self._loaded = source
 
-    def begin(self, level: int) -> None:
-        """Get ready to train a level: from the weights of the next cleaner one ("levels")."""
-        if self.form == "levels":
+    def begin(self, level: int, *, afresh: bool = False) -> None:
+        """Get ready to train a level: from the weights of the next cleaner one ("levels"), or `afresh` from the plain
+        reward, as if there were no other."""
+        if self.form == "levels" and afresh:
+            self.model.load_state_dict(_network(self.reward).state_dict())
+        elif self.form == "levels":
             self._load(level + 1)
         self._loaded = level
 
     def keep(self, level: int) -> None:
-        """Write down the weights that training of a level reached ("levels")."""
+        """Write down the weights that training of a level reached ("levels"), in main memory."""
         if self.form == "levels":
-            self.weights[level] = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+            self.weights[level] = {
+                k: v.detach().to("cpu", copy=True) for k, v in self.model.state_dict().items()
+            }
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """All trained weights by name: `model.<name>` and `shift`, or `<level>.<name>`."""
@@ -172,12 +184,14 @@ def init(
     least: float = 0.5,
     clip: float = 5.0,
     decay: float = 0.01,
+    afresh: bool = False,
 ) -> Stage:
     """Begin a level with a fresh AdamW (betas .9, .999, eps 1e-8). The rate falls linearly to `least` * `rate` over
-    `updates` steps; gradients are clipped to norm `clip`."""
+    `updates` steps; gradients are clipped to norm `clip`. `afresh` starts from the plain reward (ablation of the
+    curriculum), otherwise from the next cleaner level."""
     if not 0 <= level < pupil.levels:
         raise ValueError(f"level must be 0 to {pupil.levels - 1}; got {level}.")
-    pupil.begin(level)
+    pupil.begin(level, afresh=afresh)
     optimizer = torch.optim.AdamW(
         pupil.trainable(), lr=rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=decay
     )
