@@ -25,6 +25,8 @@ QUIET_POLL_S = 3.0
 """Between two looks where the database tells of new runs by itself."""
 SIGN_OF_LIFE_S = 5.0
 LOOK_S = 10.0
+OVERDUE_S = 5.0
+"""So much longer than a run's time and its grace may take, a worker is trusted to end it by itself."""
 SETTLE_S = 3.0
 """A process of this machine that is gone is believed dead only when its last sign of life is this old."""
 
@@ -100,7 +102,20 @@ class Dispatcher(threading.Thread):
         if now - self._looked_at >= LOOK_S:
             self._looked_at = now
             mark_dead(self._bench)
+            self._end_overdue(active)
             sweep_workspaces(self._bench.settings.home, store)
+
+    def _end_overdue(self, active: set[str]) -> None:
+        """Kill runs that are over their time and over what they were given to stop by themselves: a worker stops its run
+        in time, but not one whose engine lets no other thread of the process speak."""
+        settings = self._bench.settings
+        if not settings.run_limit_s or not active:
+            return
+        before = time.time() - settings.run_limit_s - settings.grace_s - OVERDUE_S
+        query = RunQuery(ids=tuple(active), statuses=(Status.running,), limit=len(active))
+        for row in self._bench.store.runs(query).rows:
+            if row.run.started_at is not None and row.run.started_at < before:
+                self._executor.stop(row.run.id, 0.0)
 
     def _is_known(self, run_id: str) -> bool:
         """Whether the run's engine exists here; if not it waits for a server that has it."""

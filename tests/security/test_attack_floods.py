@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
 import sqlite3
 import threading
 import time
@@ -11,16 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
 
+import psutil
 import pytest
 
 from engines.contract import Params, knob
 from storage import RunQuery, Status
 from ui import app
+from workbench import dispatcher
 from workbench.access import CROWD, NOBODY, Demo
 from workbench.catalog import Catalog, Origin
 from workbench.demo_limits import DemoLimits, check_params
 from workbench.errors import BadSetting, InvalidParams, UsageError
 from workbench.runs import Workbench
+
+BATCH = 50
 
 
 def test_ten_thousand_starts_at_once_are_refused_politely(access: Demo) -> None:
@@ -44,22 +52,49 @@ def test_ten_thousand_starts_at_once_are_refused_politely(access: Demo) -> None:
     assert all(words == "started" or words.endswith(".") for words in said)
 
 
-def test_requests_beyond_the_servers_queue_are_refused(demo: Any, guest: Callable[..., Any]) -> None:
-    """Four hundred starts by a program that never fetches its answers, while the database is held so that none comes through:
-    as many wait as may, all others are told, and the page answers somebody else meanwhile."""
-    one, other = guest(with_cookie=False), guest()
+def flooded(url: str, path: str, body: bytes, count: int, connections: int = 16) -> Counter[int]:
+    """What so many requests were answered, sent as fast as a program can: fifty at a time on each connection."""
+    host, port = url.removeprefix("http://").split(":")
+    one = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    ).encode() + body
 
-    def call(number: int) -> int:
-        body = {"data": ["fixture", {"steps": 3}, "smoke", number]}
-        return one.http.post("/gradio_api/call/start_run", json=body).status_code
+    def send(batches: int) -> Counter[int]:
+        said: Counter[int] = Counter()
+        with socket.create_connection((host, int(port)), timeout=120) as wire, wire.makefile("rb") as answers:
+            for _ in range(batches):
+                wire.sendall(one * BATCH)
+                for _ in range(BATCH):
+                    said[int(answers.readline().split()[1])] += 1
+                    length = 0
+                    while (line := answers.readline().strip()) != b"":
+                        name, _, value = line.partition(b":")
+                        length = int(value) if name.lower() == b"content-length" else length
+                    answers.read(length)
+        return said
 
+    with ThreadPoolExecutor(connections) as pool:
+        found = pool.map(send, [count // BATCH // connections] * connections)
+    return sum(found, Counter())
+
+
+@pytest.mark.slow
+def test_ten_thousand_requests_over_the_wire_are_refused_politely(
+    demo: Any, guest: Callable[..., Any]
+) -> None:
+    """Starts by a program that never fetches its answers, while the database is held so that none comes through: as many
+    wait as may, all others are told, and the page answers somebody else meanwhile."""
+    other = guest()
+    body = json.dumps({"data": ["fixture", {"steps": 3}, "smoke", 1]}).encode()
+    count, connections = 10_400, 16
     with closing(sqlite3.connect(demo.home / "workbench.sqlite", isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        with ThreadPoolExecutor(16) as pool:
-            codes = Counter(pool.map(call, range(2 * app.MAX_WAITING)))
+        codes = flooded(demo.url, "/gradio_api/call/start_run", body, count, connections)
         assert set(codes) == {200, 503}
-        # Besides those that wait eight are at work, and sixteen may find the same last place free.
-        assert app.MAX_WAITING <= codes[200] <= app.MAX_WAITING + 8 + 16
+        assert sum(codes.values()) == count
+        # Besides those that wait eight are at work, and as many as there are connections may find the same last place free.
+        assert app.MAX_WAITING <= codes[200] <= app.MAX_WAITING + 8 + connections
         assert "home" in other.page("act", {"do": "home", "id": 1})
         holder.execute("ROLLBACK")
     deadline = time.monotonic() + 60
@@ -67,6 +102,15 @@ def test_requests_beyond_the_servers_queue_are_refused(demo: Any, guest: Callabl
         assert answer["refused"] == 503, "there is no other reason"
         assert time.monotonic() < deadline, "the queue never emptied"
         time.sleep(0.1)
+    # The same by the page's own way, which waits in no queue: each is told that there is no room, or why not.
+    asked = {
+        "data": [],
+        "event_data": {"do": "run", "engine": "fixture", "preset": "smoke", "values": {}, "seed": "1"},
+    }
+    codes = flooded(demo.url, "/gradio_api/run/act", json.dumps(asked).encode(), 800)
+    assert codes == {200: 800}
+    with demo.workbench() as bench:
+        assert len(bench.store.queued()) <= 6, "no more than the demo's queue"
 
 
 def test_one_guest_has_few_runs_and_few_an_hour(access: Demo) -> None:
@@ -173,6 +217,39 @@ def test_a_run_ends_when_its_time_is_up(make_workbench: Callable[..., Workbench]
     assert (run.status, run.error_kind) == (Status.cancelled, "TimeLimit")
     assert "Stopped after 0.3 s" in run.error
     assert workbench.record(run.id).series(), "what it recorded is kept"
+
+
+def test_a_run_that_does_not_yield_is_ended_too(make_workbench: Callable[..., Workbench]) -> None:
+    """An engine that never comes back from one of its steps: its process ends, and what it recorded stays."""
+    workbench = make_workbench(executor="process", run_limit_s=1.0, grace_s=0.5)
+    run = workbench.follow(workbench.submit("fixture", {"mode": "stuck"}).id, poll_s=0.05)
+    assert (run.status, run.error_kind) == (Status.cancelled, "TimeLimit")
+    assert "Stopped after 1 s" in run.error
+    assert workbench.record(run.id).series(), "what it recorded is kept"
+    again = workbench.follow(workbench.submit("fixture", preset="smoke").id, poll_s=0.05)
+    assert again.status is Status.finished, "the next guest has a worker"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="no way to freeze a process here")
+def test_a_process_that_cannot_even_look_at_the_clock_is_killed(
+    make_workbench: Callable[..., Workbench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code that lets no thread of its process go on: frozen here, it is killed from outside."""
+    monkeypatch.setattr(dispatcher, "LOOK_S", 0.1)
+    monkeypatch.setattr(dispatcher, "OVERDUE_S", 0.1)
+    workbench = make_workbench(executor="process", run_limit_s=1.0, grace_s=0.5)
+    run = workbench.submit("fixture", {"steps": 100_000, "pause_s": 0.01})
+    deadline = time.monotonic() + 60
+    while not workbench.record(run.id).series():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    worker = int(workbench.run(run.id).worker.rpartition("/")[2])
+    os.kill(worker, signal.SIGSTOP)
+    ended = workbench.follow(run.id, poll_s=0.05)
+    assert (ended.status, ended.error_kind) == (Status.cancelled, "Killed")
+    assert not psutil.pid_exists(worker)
+    again = workbench.follow(workbench.submit("fixture", preset="smoke").id, poll_s=0.05)
+    assert again.status is Status.finished
 
 
 def _endless(size: int) -> Iterator[bytes]:

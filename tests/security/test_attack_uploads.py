@@ -6,6 +6,7 @@ import hashlib
 import io
 import pickle
 import struct
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from workbench.catalog import Catalog
 from workbench.errors import FileTrouble, UsageError, WorkbenchError
 from workbench.runs import Workbench
 from workbench.settings import Settings
-from workbench.uploads import ARCHIVES, PICTURES, TEXTS, inspect
+from workbench.uploads import ARCHIVES, MAX_LINES, MAX_VALUES, PICTURES, TEXTS, inspect
 
 ALL = frozenset({*PICTURES, *TEXTS, *ARCHIVES, ".npy", ".safetensors", ".pt"})
 
@@ -89,6 +90,10 @@ HOSTILE = {
     "half an archive": ("half.zip", zipped({"a.csv": b"a" * 500})[:60], "not a zip"),
     "binary that says it is a table": ("a.csv", b"a,b\n\x00\x01\n", "not a text"),
     "one endless line": ("a.jsonl", b"[" * ((1 << 20) + 1), "line of more"),
+    "lines upon lines": ("a.csv", b"a\n" * (MAX_LINES + 1), "at most 120,000"),
+    "lines of an old machine": ("a.txt", b"a\r" * (MAX_LINES + 1), "at most 120,000"),
+    "values upon values": ("a.json", b"[" + (b"[]," * 100_000 + b"\n") * 11, "2,000,000"),
+    "columns upon columns": ("a.csv", (b"," * (MAX_VALUES // 4) + b"\n") * 5, "2,000,000"),
     "text that is not UTF-8": ("a.txt", b"\xff\xfe\x00", "not a text|not UTF-8"),
     "nothing": ("a.csv", b"", "empty"),
     "a page": ("a.html", b"<script>alert(1)</script>", "takes"),
@@ -111,6 +116,7 @@ def test_a_hostile_file_is_refused_before_it_is_kept(what: str) -> None:
     [
         ("cat.png", png(8, 8)),
         ("TABLE.CSV", "näme,b\n1,2\n".encode()),
+        ("ratings.tsv", b"196\t242\t3\t881250949\n" * 100_000),
         ("a.npy", npy(np.zeros((2, 2)))),
         ("a.npz", zipped({"x.npy": npy(np.zeros(3))})),
         ("m.safetensors", struct.pack("<Q", 2) + b"{}"),
@@ -231,3 +237,54 @@ def test_what_a_demo_says_it_takes_it_looks_at(access: Demo) -> None:
     with pytest.raises(FileTrouble, match="This demo takes") as told:
         inspect(b"PAR1", "a.parquet", taken)
     assert ".parquet," not in str(told.value)
+
+
+ROW = '{{"question": "Who is {0}?", "answer": "{0}", "prompt": "{0}+1="}}\n'
+RATING = "{0},{0},3\n"
+LOOKED_AT = {
+    "loku": ({}, ("forget", "retain"), ".jsonl", ROW),
+    "oblr_po": ({}, ("problems",), ".jsonl", ROW),
+    "reno": ({"experiment": "list"}, ("prompts",), ".txt", "a red circle left of a blue square\n"),
+    "matrix_completion": ({"problem": "ratings"}, ("upload",), ".csv", RATING),
+}
+"""What makes an engine read a text: settings, the fields, the kind, a line of it."""
+
+
+def _work(bench: Workbench, key: str, lines: int) -> int:
+    """Calls that an engine's look at a file of so many lines makes, the last of which is broken."""
+    settings, fields, ending, row = LOOKED_AT[key]
+    text = "".join(map(row.format, range(lines))) + "{broken\n"
+    reference = bench.ingest(text.encode(), f"a{ending}")
+    params = bench.validate(key, {**settings, **dict.fromkeys(fields, reference)}, "smoke")
+    made = 0
+
+    def count(frame: Any, event: str, argument: Any) -> None:
+        nonlocal made
+        made += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        bench.look_over(key, params)
+    except WorkbenchError:
+        pass  # refused at its last line: all was read
+    finally:
+        sys.setprofile(None)
+    return made
+
+
+def test_a_look_at_a_file_takes_no_more_than_its_lines(home: Any) -> None:
+    """Work grows with the lines of a file and no faster, so that their number bounds the time; counted, not timed."""
+    catalog = Catalog.load()
+    texts = {
+        key
+        for key, engine in catalog.engines.items()
+        for name in upload_fields(engine.params)
+        if TEXTS & set(engine.params.model_fields[name].json_schema_extra["accept"])  # type: ignore[index,call-overload]
+    }
+    assert texts == set(LOOKED_AT), "an engine that reads texts belongs here"
+    with Workbench.open(Settings.at(home, executor="inline"), catalog) as bench:
+        for key in LOOKED_AT:
+            _work(bench, key, 2)  # what is imported and built at the first look
+            small, large = _work(bench, key, 500), _work(bench, key, 4000)
+            assert large <= 9 * small + 5000, key
+            assert large / 4000 <= 400, f"{key}: {large / 4000:.0f} calls a line"
