@@ -98,7 +98,7 @@ class TTSnapParams(Params):
 
     accounting: Literal["strict", "official"] = knob(
         "strict", title="Accounting", advanced=True, group=PRICE,
-        help="Strict counts s + 1 calls up to step s; official follows the authors' code, which forgets one call of every seed.",
+        help="Strict counts s + 1 calls up to step s; official follows the authors' code, which forgets one call of every seed that it prunes.",
         labels={"strict": "Strict", "official": "Official"},
     )  # fmt: skip
     verify_price: float = knob(
