@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from hostile_words import say_all
 from playwright.sync_api import expect
+
+from storage import Status
+from workbench import sweeps
+from workbench.runs import Workbench
+from workbench.settings import Settings
+from workbench.sweep_axes import Axis
 
 SERVE_OPTIONS = ("--demo",)
 EVIL = '"><img src=x onerror=window.pwned=1>'
@@ -32,3 +39,39 @@ def test_a_guests_words_do_nothing_to_who_follows_the_link(visit: Callable[..., 
     assert [page.evaluate("window.pwned") for page in (one, other)] == [None, None]
     other.goto(other.url.split("?")[0] + "?view=library")
     expect(other.locator(".wb-library")).to_contain_text("No runs yet")
+
+
+def test_words_of_a_run_do_nothing_in_a_browser(
+    visit: Callable[..., Any], served: Any, fixture_catalog: Any
+) -> None:
+    """Captions, names of pictures and files, details of claims, cells of a sweep: whatever a run recorded is shown, and none
+    of it runs or asks for anything (`visit` complains of a request)."""
+    evil = "\"><img src=x onerror=window.pwned=1><script>window.pwned=2</script>'`${window.pwned=3}"
+    with Workbench.open(Settings.at(served.home, device="cpu"), fixture_catalog) as bench:
+        params = bench.validate("fixture", {}).model_dump(mode="json")
+        ids = [
+            bench.store.create_run(
+                engine="fixture", params=params, seed=seed, preset="default", tags=["published"], note=evil
+            ).id
+            for seed in range(2)
+        ]
+        plan = sweeps.Plan("fixture", (Axis("label", (evil[:40], "b")),), (0,), "smoke")
+        made = sweeps.create(bench, plan, tags=("published", evil.replace(",", "")[:60]), note=evil)
+        for run_id in (*ids, *made.run_ids):
+            bench.store.claim_run(run_id, "host/1")
+            say_all(bench, run_id, evil)
+            bench.store.finish_run(run_id, Status.finished)
+    addresses = {
+        f"?run={ids[0]}": '.wb-bench[data-engine="fixture"] figcaption',
+        f"?compare={','.join(ids)}": ".wb-library figcaption",
+        f"?sweep={made.run.id}": ".wb-sweep-cells",
+        "?view=claims": ".wb-why",
+        "?view=library": "tr[data-run]",
+    }
+    for search, place in addresses.items():
+        page = visit(search)
+        expect(page.locator(place).filter(has_text="onerror=window.pwned").first).to_be_visible()
+        if search.startswith("?run="):
+            page.locator(".wb-canvas").first.click()
+            expect(page.locator("dialog[open]")).to_contain_text("onerror=window.pwned")
+        assert page.evaluate("window.pwned") is None, search
