@@ -18,7 +18,7 @@ PRESETS = {
         "Two rewards", "R1 and R2 by the sum of their ranks, with the paper's schedule for several rewards.",
         {"rewards": ("r1", "r2"), "prune_steps": (4, 6, 11), "keep": (0.4, 0.5, 0.6)},
     ),
-    "train": Preset("Train the reward", "Learn to read half-drawn pictures, level by level; about a minute and a half.",
+    "train": Preset("Train the reward", "Learn to read half-drawn pictures, level by level; about a minute.",
                     {"experiment": "train"}),
     "replay": Preset("Replay lab", "Any schedule and budget on stored rewards, and a search for a better schedule.",
                      {"experiment": "replay", "bench_prompts": 6, "pool": 64}),
