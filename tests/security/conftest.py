@@ -52,22 +52,23 @@ class ServedDemo:
             "A_TOKEN_OF_THE_OWNER": SECRET,
         }
 
-    def start(self, *, as_demo: bool = True) -> None:
+    def start(self, *, as_demo: bool = True, mcp: bool = False) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         with self.workbench() as bench:
             self.published = bench.submit("fixture", preset="smoke", tags=("published",)).id
             self.private = bench.submit("fixture", preset="smoke", note="not for you").id
+        options = [*(["--demo"] if as_demo else []), *(["--mcp"] if mcp else [])]
         with self.output.open("w") as noise:
             self.process = subprocess.Popen(
-                [*COMMAND, "serve", *(["--demo"] if as_demo else []), "--port", str(port)],
+                [*COMMAND, "serve", *options, "--port", str(port)],
                 env=self.environment, stdout=subprocess.PIPE, stderr=noise, text=True,
             )  # fmt: skip
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if found := re.search(r"https?://\S+", line):
-                self.url = found.group().rstrip("/")
+            if found := re.search(r"Paper Workbench: (https?://\S+)", line):
+                self.url = found[1].rstrip("/")
                 return
         raise AssertionError(f"the server ended: {self.output.read_text()[-2000:]}")
 
