@@ -14,7 +14,7 @@ import csv
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +33,8 @@ PATIENCE_S = 60.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 READING = frozenset({"engines", "list_runs", "run_status", "series", "show_run", "export_run", "cancel_run"})
 """Endpoints that may be asked twice: those that change nothing, and cancel_run, which a second time changes nothing."""
+STOPPED = "Server stopped unexpectedly."
+"""What Gradio answers as it ends."""
 AWAY = frozenset({502, 503, 504})
 """What a proxy answers while there is nobody behind it."""
 
@@ -57,7 +59,7 @@ class Remote:
 
         # On a demo a program without a cookie shares its room with all others; this one has its own.
         self.visitor = visitor or secrets.token_hex(16)
-        self._has_answered = False
+        self._has_answered, self._timeout_s = False, timeout_s
         self._http = httpx.Client(
             base_url=url.rstrip("/") + "/", timeout=timeout_s, cookies={"wb-visitor": self.visitor}, follow_redirects=True
         )  # fmt: skip
@@ -115,28 +117,44 @@ class Remote:
 
     def _call(self, name: str, data: Sequence[Any]) -> Any:
         event = self._request("POST", f"gradio_api/call/{name}", json={"data": list(data)}).json()["event_id"]
-        text = self._request("GET", f"gradio_api/call/{name}/{event}").text
         kind, answer = "", None
-        for line in text.splitlines():
+        for line in self._lines(f"gradio_api/call/{name}/{event}"):
             if line.startswith("event: "):
                 kind = line[7:]
             elif line.startswith("data: ") and kind in ("complete", "error"):
                 answer = json.loads(line[6:])
-        if not kind:
-            raise Unreachable(f"The workbench at {self._http.base_url} lost the question on the way.")
-        if kind != "complete" or not isinstance(answer, list):
-            said = answer.get("error") if isinstance(answer, dict) else answer
-            raise Refused(str(said or f"The workbench could not carry out {name}."))
-        return answer[0]
+        if kind == "complete" and isinstance(answer, list):
+            return answer[0]
+        said = answer.get("error") if isinstance(answer, dict) else answer
+        if kind != "error" or said == STOPPED:
+            raise Unreachable(f"The workbench at {self._http.base_url} ended before it answered.")
+        raise Refused(str(said or f"The workbench could not carry out {name}."))
+
+    def _lines(self, path: str) -> Iterator[str]:
+        """The lines of an event stream, as long as it takes but for those that hold nothing but signs of life."""
+        import httpx
+
+        give_up_at = time.monotonic() + self._timeout_s
+        try:
+            with self._http.stream("GET", path) as reply:
+                self._check(reply)
+                for line in reply.iter_lines():
+                    yield line
+                    if time.monotonic() > give_up_at:
+                        raise Unreachable(
+                            f"The workbench at {self._http.base_url} gave no answer within {self._timeout_s:g} s."
+                        )
+        except httpx.HTTPError as error:
+            raise Unreachable(f"The workbench at {self._http.base_url} does not answer: {error}.") from error
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
         """What `ask` answers, asked again for a minute where a workbench that has answered before does not."""
-        give_up_at = time.monotonic() + PATIENCE_S
-        pause_s = FIRST_PAUSE_S
+        give_up_at, pause_s = float("inf"), FIRST_PAUSE_S
         while True:
             try:
                 return ask()
             except Unreachable:
+                give_up_at = min(give_up_at, time.monotonic() + PATIENCE_S)
                 if not self._has_answered or time.monotonic() + pause_s > give_up_at:
                     raise
             time.sleep(pause_s)
@@ -149,6 +167,11 @@ class Remote:
             reply = self._http.request(method, path, **options)
         except httpx.HTTPError as error:
             raise Unreachable(f"The workbench at {self._http.base_url} does not answer: {error}.") from error
+        self._check(reply)
+        return reply
+
+    def _check(self, reply: Any) -> None:
+        """Raises Refused with the workbench's own sentence, Unreachable where a proxy answers in its place."""
         if reply.status_code in AWAY:
             raise Unreachable(
                 f"The workbench at {self._http.base_url} does not answer: status {reply.status_code}."
@@ -156,12 +179,11 @@ class Remote:
         self._has_answered = True
         if reply.status_code >= 400:
             try:
-                body = reply.json()
+                body = json.loads(reply.read())
                 said = body.get("error") or body.get("detail")
             except (ValueError, AttributeError):
                 said = None
             raise Refused(str(said or f"The workbench answered with status {reply.status_code}."))
-        return reply
 
 
 class RemoteRun:

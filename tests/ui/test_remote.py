@@ -152,9 +152,9 @@ def test_a_run_is_followed_over_a_restart_of_the_server(tmp_path: Path) -> None:
         store.claim_run(run_id, worker_name())
         seen = threading.Event()
         with serving(home, port) as url:
-            far = package.connect(url)
+            far = package.connect(url, timeout_s=20)
             following = pool.submit(far.run(run_id).follow, lambda status: seen.set(), timeout_s=300)
-            assert seen.wait(60)
+            assert seen.wait(120)
         with pytest.raises(Unreachable):  # starting is asked for once
             far.start("fixture")
         assert not following.done()
