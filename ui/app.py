@@ -17,6 +17,7 @@ from starlette.routing import Route
 from engines.contract import FAMILIES, Engine
 from ui import api, engine_tab, follow, home, hub_login, serving, theme, twins
 from ui.address import Target
+from ui.calls import Calls
 from ui.guard import Guard
 from ui.page import Answer, Page, numbered
 from ui.same_site import host_of, known_hosts, outermost
@@ -130,7 +131,7 @@ def launch(
         mcp_server=mcp,
         favicon_path=str(theme.STATIC / "icon.svg"),
         max_file_size=house.access.max_upload_bytes,
-        app_kwargs=_app_options(workbench, house, known),
+        app_kwargs=_app_options(blocks, workbench, house, known),
         state_session_capacity=MAX_SESSIONS,
         theme=theme.theme(),
         head=theme.head(),
@@ -154,13 +155,19 @@ def routes(workbench: Workbench, house: House | None = None) -> list[Route]:
     return found
 
 
-def _app_options(workbench: Workbench, house: House, known: set[str]) -> dict[str, Any]:
-    """Our routes, nothing for other sites' pages, and on a demo the cookie that tells guests apart and the guard at the
-    door. `known` are the page's own names."""
-    options: dict[str, Any] = {"routes": routes(workbench, house), "lifespan": outermost(known)}
-    if house.is_demo:
-        options["middleware"] = [Middleware(Guard), Middleware(VisitorCookie)]
-    return options
+def _app_options(blocks: gr.Blocks, workbench: Workbench, house: House, known: set[str]) -> dict[str, Any]:
+    """Our routes, nothing for other sites' pages, calls of programs as they should be, and on a demo the cookie that tells
+    guests apart and the guard at the door. `known` are the page's own names."""
+    info = blocks.get_api_info()["named_endpoints"]
+    endpoints = {
+        name.strip("/"): [one["parameter_name"] for one in info[name]["parameters"]] for name in info
+    }
+    at_the_door = [Middleware(Guard), Middleware(VisitorCookie)] if house.is_demo else []
+    return {
+        "routes": routes(workbench, house),
+        "lifespan": outermost(known),
+        "middleware": [*at_the_door, Middleware(Calls, endpoints=endpoints)],
+    }
 
 
 def _wire() -> gr.HTML:

@@ -2,6 +2,7 @@
 
 wb/run/<id>.json                          the document of `workbench show ID --json`
 wb/run/<id>.csv[?series=...&name=...]     every point, exact
+wb/sweep/<id>.json                        the document of `workbench sweep --json`
 wb/runs.json[?engine=...&status=...&limit=...]
 wb/engines.json
 """
@@ -19,13 +20,14 @@ from starlette.routing import Route
 
 from storage import Record, RunQuery, Status
 from ui.visitors import House
-from workbench import documents
+from workbench import documents, sweep_results, sweeps
 from workbench.errors import UnknownRun, UsageError, WorkbenchError
 from workbench.exports import series_csv
 from workbench.runs import Workbench
 from workbench.sweep_standing import row_objects
 
 NAME = re.compile(r"([0-9a-z]{26})\.(json|csv)")
+SWEEP_NAME = re.compile(r"([0-9a-z]{26})\.json")
 MAX_LISTED = 500
 
 
@@ -38,6 +40,12 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
             return JSONResponse({"error": "A run is asked for as <id>.json or <id>.csv."}, 404)
         return await _reply(one, workbench, house, found[1], found[2], request)
 
+    async def sweep(request: Request) -> Response:
+        found = SWEEP_NAME.fullmatch(request.path_params["name"])
+        if found is None:
+            return JSONResponse({"error": "A sweep is asked for as <id>.json."}, 404)
+        return await _reply(swept, workbench, house, found[1], request)
+
     async def runs(request: Request) -> Response:
         return await _reply(listed, workbench, house, request)
 
@@ -48,7 +56,12 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
         ]
         return JSONResponse(documents.plain(found))
 
-    return [Route("/wb/run/{name}", run), Route("/wb/runs.json", runs), Route("/wb/engines.json", engines)]
+    return [
+        Route("/wb/run/{name}", run),
+        Route("/wb/sweep/{name}", sweep),
+        Route("/wb/runs.json", runs),
+        Route("/wb/engines.json", engines),
+    ]
 
 
 async def _reply(function: Callable[..., Response], *arguments: Any) -> Response:
@@ -74,6 +87,22 @@ def one(workbench: Workbench, house: House, run_id: str, kind: str, request: Req
         [_narrowed(record, request.query_params.get("series"), request.query_params.get("name"))]
     )
     return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def swept(workbench: Workbench, house: House, sweep_id: str, request: Request) -> Response:
+    """A sweep as it stands."""
+    found = sweeps.read(workbench, sweep_id)
+    return JSONResponse(sweep_document(workbench, house, found, house.viewer(request)))
+
+
+def sweep_document(
+    workbench: Workbench, house: House, found: sweeps.Sweep, viewer: str
+) -> documents.Document:
+    """The JSON of a sweep; guests are not told for whom it ran."""
+    document = sweep_results.document(workbench, found)
+    if house.access.is_guest(viewer):
+        document["sweep"].pop("owner")
+    return document
 
 
 def listed(workbench: Workbench, house: House, request: Request) -> Response:
@@ -116,6 +145,10 @@ def _narrowed(record: Record, series: str | None, name: str | None) -> Any:
         if (series is None or info.series == series) and (name is None or info.name == name)
     ]
     if not wanted:
-        shown = " / ".join(part for part in (series, name) if part is not None)
-        raise UnknownRun(f"Run {record.run.id} has no curve {shown[:200]!r}.")
+        raise no_curve(record.run.id, *(part for part in (series, name) if part is not None))
     return _Narrowed(record, wanted)
+
+
+def no_curve(run_id: str, *asked: str) -> UnknownRun:
+    """That a run has no such curve."""
+    return UnknownRun(f"Run {run_id} has no curve {' / '.join(asked)[:200]!r}.")

@@ -87,6 +87,28 @@ class Remote:
         workbench's own sentence, Unreachable."""
         return RemoteRun(self, self.call("start_run", engine, dict(values or {}), preset, seed)["id"])
 
+    def start_sweep(
+        self,
+        engine: str,
+        over: Mapping[str, Sequence[Any] | str],
+        values: Mapping[str, Any] | None = None,
+        *,
+        preset: str = "default",
+        seeds: int = 1,
+        seed: int = 0,
+    ) -> RemoteSweep:
+        """Start a sweep over one to three parameters: `{"rank": [2, 5, 10]}` or `{"rank": "5:50:5"}`. Asked for once, as
+        `start` is. Raises Refused, Unreachable."""
+        axes = {name: axis if isinstance(axis, str) else list(axis) for name, axis in over.items()}
+        made = self.call("start_sweep", engine, axes, dict(values or {}), preset, seeds, seed)
+        return RemoteSweep(self, made["sweep"]["id"])
+
+    def sweep(self, sweep_id: str) -> RemoteSweep:
+        """A sweep that exists. Raises Refused where there is none."""
+        found = RemoteSweep(self, sweep_id)
+        found.document()
+        return found
+
     def run(self, run_id: str) -> RemoteRun:
         """A run that exists. Raises Refused where there is none."""
         self.call("run_status", run_id)
@@ -243,7 +265,7 @@ class RemoteRun:
         return RemotePoints(*columns)
 
     def download(self, path: Path | str, format: str = "zip") -> Path:
-        """The export of the run: zip (a bundle), json, csv or parquet."""
+        """The export of the run: zip (a bundle), json, csv, parquet or html (a report to read)."""
         target = Path(path)
         address = self.remote.call("export_run", self.id, format)["url"]
         target.write_bytes(self.remote.fetch(address))
@@ -252,6 +274,45 @@ class RemoteRun:
     def artifact(self, content_hash: str) -> bytes:
         """The bytes of one of its pictures or files, by the hash in `document()`."""
         return self.remote.fetch(f"wb/artifact/{content_hash}")
+
+
+class RemoteSweep:
+    """One sweep there. Its cells are runs: `remote.run(cell["run"])`."""
+
+    def __init__(self, remote: Remote, sweep_id: str) -> None:
+        self.remote, self.id = remote, sweep_id
+
+    def document(self) -> dict[str, Any]:
+        """The plan and where it stands (`sweep`), the `cells`, and the headline over seeds (`summary`)."""
+        return dict(json.loads(self.remote.fetch(f"wb/sweep/{self.id}.json")))
+
+    def follow(
+        self, on_change: Callable[[dict[str, Any]], None] | None = None, *, timeout_s: float | None = None
+    ) -> dict[str, Any]:
+        """Wait until no cell waits or runs; answers the document. `on_change` sees it whenever a cell has another status.
+        Raises TimeoutError."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        seen, pause_s = None, POLL_S
+        while True:
+            document = self.document()
+            if document["sweep"]["counts"] != seen:
+                seen, pause_s = document["sweep"]["counts"], POLL_S
+                if on_change is not None:
+                    on_change(document)
+            if document["sweep"]["over"]:
+                return document
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"Sweep {self.id} still has cells that wait or run.")
+            time.sleep(pause_s)
+            pause_s = min(1.3 * pause_s, LONGEST_POLL_S)
+
+    def cancel(self) -> None:
+        """Stop the cells that wait or run; they keep what they recorded."""
+        self.remote.call("cancel_run", self.id)
+
+    def download(self, path: Path | str, format: str = "zip") -> Path:
+        """The export of the sweep with its cells: zip (a bundle), json, csv, parquet or html."""
+        return RemoteRun(self.remote, self.id).download(path, format)
 
 
 def connect(url: str, *, visitor: str = "", timeout_s: float = TIMEOUT_S) -> Remote:

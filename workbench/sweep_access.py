@@ -21,6 +21,8 @@ def create(access: Access, viewer: str, plan: Plan) -> Sweep:
     """Check, record and start a sweep of the viewer's. Raises as `sweeps.create`, and where there is no room.
 
     Room and limits come first: an engine is not let near what a guest may not run, nor near more of it than fits."""
+    if access.workbench.settings.works_in_requests:
+        raise UsageError("This host lends its GPU to one run at a time; sweep on a machine of your own.")
     is_guest = access.is_guest(viewer)
     access.require_room(viewer, plan.size)
     for point in plan.points() if is_guest else ():

@@ -121,6 +121,7 @@ def test_an_agent_finds_the_public_tools_and_no_others(agents: Any) -> None:
     tools = Agent(agents.url).tools()
     ends = (
         "start_run",
+        "start_sweep",
         "run_status",
         "series",
         "cancel_run",

@@ -95,9 +95,7 @@ def test_private_endpoints_called_by_name_give_no_more_than_the_page(
     assert not {"/act", "/go", "/arrive", "/work"} & set(info["named_endpoints"])
     for do in ("delete", "annotate", "__init__", "acts", "", None, ["run"]):
         assert json.loads(one.page("act", {"do": do, "run": demo.private}))["data"][0]["do"] == []
-    assert one.call("act", {"do": "stop", "run": demo.private})["do"] == [], (
-        "without its event it does nothing"
-    )
+    assert one.call("act", {"do": "stop", "run": demo.private})["refused"] == 404
     many = [{"run": demo.private, "since": 0, "engine": "fixture"}] * 5000
     assert one.http.post("/wb/follow", json=many).status_code == 413, "larger than any page's question"
     few = one.http.post("/wb/follow", json=many[:20])
@@ -111,6 +109,22 @@ def test_private_endpoints_called_by_name_give_no_more_than_the_page(
             demo.published,
             demo.private,
         }
+
+
+def test_a_sweep_over_the_api_has_the_limits_of_the_page(demo: Any, guest: Callable[..., Any]) -> None:
+    one = guest()
+    wide = one.call("start_sweep", "fixture", {"steps": "1:90"}, {}, "smoke", 1, 0)
+    assert "is more than this demo runs for you at a time" in wide["text"]
+    path = one.call("start_sweep", "fixture", {"label": ["/etc/passwd"]}, {}, "smoke", 1, 0)
+    assert "must not be a path" in path["text"]
+    made = one.call("start_sweep", "fixture", {"steps": [2]}, {}, "smoke", 1, 0)
+    assert "owner" not in made["sweep"]
+    other = guest()
+    assert "Only who started" in other.call("cancel_run", made["sweep"]["id"])["text"]
+    told = other.http.get(f"/wb/sweep/{made['sweep']['id']}.json")  # the id is the key, as on the page
+    assert "visitor-" not in told.text
+    one.ended(made["cells"][0]["run"])
+    assert one.http.get(f"/wb/sweep/{made['cells'][0]['run']}.json").status_code == 404
 
 
 def test_changes_are_asked_by_the_page_itself(demo: Any, guest: Callable[..., Any]) -> None:

@@ -25,6 +25,7 @@ from workbench.sweeps import Plan
 
 PUBLIC = {
     "/start_run",
+    "/start_sweep",
     "/run_status",
     "/series",
     "/cancel_run",

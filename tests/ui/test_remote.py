@@ -110,7 +110,7 @@ def test_start_follow_and_fetch(far: remote.Remote, address: tuple[str, Path], t
     assert document["run"]["params"]["steps"] == 40
     [picture] = [one for one in document["artifacts"] if one["name"] == "newest"]
     assert run.artifact(picture["hash"]).startswith(b"\x89PNG")
-    for format in ("zip", "json", "csv", "parquet"):
+    for format in ("zip", "json", "csv", "parquet", "html"):
         assert run.download(tmp_path / f"run.{format}", format).stat().st_size > 100
     assert far.run(run.id).id == run.id
     assert run.id in {row["id"] for row in far.runs("fixture", "finished")}
@@ -137,6 +137,72 @@ def test_refusals_come_in_the_workbenchs_own_words(far: remote.Remote) -> None:
         pytest.raises(Unreachable, match="does not answer"),
     ):
         nobody.engines()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "sentence"),
+    [
+        ("list_runs", ["", "", "abc"], 'limit must be a whole number from 1 to 500; got "abc".'),
+        ("list_runs", ["", "", 0], "limit must be a whole number from 1 to 500; got 0."),
+        ("list_runs", ["", "lost"], "status must be one of queued, running, finished, failed, cancelled, interrupted, or empty; got \"lost\"."),
+        ("start_run", ["fixture", [1, 2]], "values must be an object with a value for each name"),
+        ("start_run", [], "engine must be a text; got nothing."),
+        ("start_run", ["fixture", {}, "smoke", "three"], "seed must be a whole number from 0 to 4294967295; got \"three\"."),
+        ("start_run", ["fixture", {}, "smoke", 1, 2], "start_run takes engine, values, preset, seed; got 5 arguments."),
+        ("run_status", [17], "run_id must be a text; got 17."),
+        ("export_run", ["x", "exe"], "format must be one of zip, json, csv, parquet, html; got \"exe\"."),
+        ("start_sweep", ["fixture", {"steps": 3}], "over.steps must be a list of values, or a text such as 5:50:5; got 3."),
+        ("start_sweep", ["fixture", {}], "one to three axes; got 0"),
+        ("start_sweep", ["fixture", {"steps": [1]}, {}, "smoke", 0], "seeds must be a whole number from 1 to 100; got 0."),
+        ("start_sweep", ["fixture", {"photo": "@/etc/passwd"}], "takes no @files"),
+        ("no_such", [], "There is no endpoint 'no_such'. Endpoints: start_run, "),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_named_with_its_rule_and_value(
+    far: remote.Remote, name: str, data: list[Any], sentence: str
+) -> None:
+    with pytest.raises(Refused) as caught:
+        far.call(name, *data)
+    assert sentence in str(caught.value)
+
+
+def test_raw_calls_that_are_none_are_told_so(address: tuple[str, Path]) -> None:
+    with httpx.Client(base_url=address[0]) as http:
+        for body in (b"no json", b"[1]", b'{"data": 3}'):
+            reply = http.post("/gradio_api/call/run_status", content=body)
+            assert reply.status_code == 422
+            assert reply.json()["error"].startswith("run_status takes run_id")
+        for path in ("call/no_such", "call/v2/no_such", "call/act"):
+            assert http.post(f"/gradio_api/{path}", json={"data": []}).status_code == 404
+
+
+def test_an_unknown_curve_is_refused_by_the_endpoint_too(far: remote.Remote) -> None:
+    run = far.start("fixture", preset="smoke")
+    run.follow(timeout_s=60)
+    assert far.call("series", run.id, "Ours", "error")["steps"] == [0, 1, 2]
+    with pytest.raises(Refused, match="has no curve 'Ours / nothing'"):
+        far.call("series", run.id, "Ours", "nothing", 10)
+
+
+def test_a_sweep_is_started_followed_and_stopped(far: remote.Remote, tmp_path: Path) -> None:
+    seen: list[dict[str, int]] = []
+    sweep = far.start_sweep("fixture", {"steps": "2:4:2", "mode": ["plain", "fail"]}, preset="smoke", seeds=2)
+    end = sweep.follow(lambda document: seen.append(document["sweep"]["counts"]), timeout_s=120)
+    assert end["sweep"]["counts"] == {"finished": 4, "failed": 4} == seen[-1]
+    assert [cell["point"] for cell in end["cells"][::2]] == [
+        {"steps": steps, "mode": mode} for steps in (2, 4) for mode in ("plain", "fail")
+    ]
+    finished = next(cell for cell in end["cells"] if cell["status"] == "finished")
+    assert far.run(finished["run"]).document()["run"]["parent_id"] == sweep.id
+    assert sweep.download(tmp_path / "sweep.html", "html").read_text("utf-8").startswith("<!doctype html>")
+    long = far.start_sweep("fixture", {"steps": [1000, 1001]}, {"pause_s": 0.05})
+    assert far.run(long.id).status()["status"] in ("queued", "running")
+    [row] = [row for row in far.runs("sweep") if row["id"] == long.id]
+    assert row["status"] in ("queued", "running")
+    far.sweep(long.id).cancel()
+    assert set(long.follow(timeout_s=60)["sweep"]["counts"]) == {"cancelled"}
+    with pytest.raises(Refused, match="no sweep"):
+        far.sweep(finished["run"])
 
 
 def test_a_run_is_followed_over_a_restart_of_the_server(tmp_path: Path) -> None:
@@ -223,7 +289,7 @@ def surface(workbench: Workbench) -> dict[str, Any]:
 
     endpoints = apart(make).get_api_info()["named_endpoints"]
     # wb/library and wb/login are asked by the page's own script, fonts and scripts belong to it: none is promised.
-    promised = re.compile(r"/wb/(run|runs|engines|export|artifact|upload)\b")
+    promised = re.compile(r"/wb/(run|runs|sweep|engines|export|artifact|upload)\b")
     routes = {route.path for route in app.routes(workbench) if promised.match(route.path)}
     return {
         "endpoints": {
@@ -239,7 +305,7 @@ def surface(workbench: Workbench) -> dict[str, Any]:
                     for name, member in sorted(vars(kind).items())
                     if not name.startswith("_") and inspect.isfunction(member)
                 }
-                for kind in (remote.Remote, remote.RemoteRun)
+                for kind in (remote.Remote, remote.RemoteRun, remote.RemoteSweep)
             },
             "workbench.record": str(inspect.signature(package.record)),
             "workbench.connect": str(inspect.signature(package.connect)),
