@@ -83,6 +83,7 @@ def _lay_out(figure: Figure, order: list[int], rows: list[Row], places: list[flo
     pw["height"] = layout["height"]
     if len(order) > WIDE_COLUMNS:
         layout["dragmode"] = "pan"
+        layout["xaxis"]["title"]["text"] += f"; drag for the other {len(order) - WIDE_COLUMNS}"
     if len(order) > NARROW_COLUMNS:
         pw["narrow_x"] = [-0.5, NARROW_COLUMNS - 0.5]
     winner = rows[-1].winner

@@ -138,6 +138,7 @@ def test_a_wide_board_is_dragged(tmp_path):
     ]
     layout = built(tmp_path, "board", events)["layout"]
     assert layout["dragmode"] == "pan"
+    assert layout["xaxis"]["title"]["text"].endswith("drag for the other 10")
     assert layout["xaxis"]["range"] == [-0.5, ttsnap_board.WIDE_COLUMNS - 0.5]
     assert layout["meta"]["pw"]["narrow_x"] == [-0.5, ttsnap_board.NARROW_COLUMNS - 0.5]
 
