@@ -59,6 +59,35 @@ def test_words_are_bars() -> None:
     assert list(figure["data"][0]["x"]) == ["on", "off"]
 
 
+def test_whiskers_reach_from_the_lowest_to_the_highest_seed() -> None:
+    mean, low, high = (
+        np.array([2.0, 3.0, np.nan]),
+        np.array([1.0, -1.0, np.nan]),
+        np.array([4.0, 3.5, np.nan]),
+    )
+    scale = Scale("Solver", ("cg", "direct", "none"))
+    (figure,) = figures([scale], Spread(mean, low, high), Axis("error"), 3).values()
+    [bar] = figure["data"]
+    assert bar["error_y"]["symmetric"] is False
+    assert bar["error_y"]["array"] == [2.0, 0.5, None]
+    assert bar["error_y"]["arrayminus"] == [1.0, 4.0, None]
+    assert figure["layout"]["yaxis"]["range"][0] < -1
+    words = figure["layout"]["meta"]["pw"]["subtitle"]
+    assert words == "Bar: mean over 3 seeds; whisker: lowest to highest."
+    (figure,) = figures([scale], Spread(mean, mean, mean), Axis("error"), 1).values()
+    assert "error_y" not in figure["data"][0]
+    assert figure["layout"]["meta"]["pw"]["subtitle"] == "One seed a bar."
+
+
+def test_maps_that_are_left_out_are_counted() -> None:
+    many = Scale("Step", tuple(range(15)))
+    found = figures([many, RANK, RATE], spread(15, 3, 3), Axis("error"), 1)
+    assert len(found) == 12
+    words = [figure["layout"]["meta"]["pw"]["subtitle"] for figure in found.values()]
+    assert "3 more values have no map here; the table below has them." in words[-1]
+    assert not any("more values" in text for text in words[:-1])
+
+
 def test_two_axes_are_a_map_and_lines() -> None:
     found = figures([SOLVER, RANK], spread(2, 3), Axis("error"), 2)
     assert list(found) == ["map", "lines"]

@@ -265,8 +265,8 @@ def bars(
         high=y.high,
         integer=y.integer,
     )
-    negative = any((height < 0).any() for height in heights)
     ends = [np.asarray(end, dtype=np.float64) for g in groups for end in (g.low, g.high) if end is not None]
+    negative = any((height < 0).any() for height in (*heights, *ends))
     y_shown = span([*heights, *over, *ends], y if negative or y.log else zero, pad=0.08)
     numeric = not any(isinstance(place, str) for place in positions)
     x_shown = _bar_span(positions, lines_over, x) if numeric else None

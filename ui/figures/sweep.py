@@ -78,7 +78,8 @@ def figures(scales: Sequence[Scale], spread: Spread, quantity: Axis, seeds: int)
     title = quantity.heading[:1].upper() + quantity.heading[1:]
     many = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
     if len(scales) == 1:
-        return {"line": _line(Head(title, _band(seeds), key="sweep:line"), scales[0], spread, quantity)}
+        said = _band(seeds) if scales[0].is_numeric else _bars(seeds)
+        return {"line": _line(Head(title, said, key="sweep:line"), scales[0], spread, quantity)}
     if len(scales) == 2:
         first, second = scales
         head = Head(title, f"Each cell: {many}. Grey: no result.", key="sweep:map")
@@ -88,11 +89,13 @@ def figures(scales: Sequence[Scale], spread: Spread, quantity: Axis, seeds: int)
             made["lines"] = _lines(head, first, second, spread, quantity)
         return made
     shared = _shared(quantity, spread.mean)
+    left = len(scales[0].values) - MOST_MAPS
+    more = f" {left} more values have no map here; the table below has them." if left > 0 else ""
     return {
         f"map:{place}": _map(
             Head(
                 f"{scales[0].title} {words}",
-                f"{title}; each cell: {many}. Grey: no result.",
+                f"{title}; each cell: {many}. Grey: no result.{more if place == MOST_MAPS - 1 else ''}",
                 key=f"sweep:map:{place}",
             ),
             scales[1],
@@ -106,6 +109,10 @@ def figures(scales: Sequence[Scale], spread: Spread, quantity: Axis, seeds: int)
 
 def _band(seeds: int) -> str:
     return f"Line: mean over {seeds} seeds; band: lowest to highest." if seeds > 1 else "One seed a cell."
+
+
+def _bars(seeds: int) -> str:
+    return f"Bar: mean over {seeds} seeds; whisker: lowest to highest." if seeds > 1 else "One seed a bar."
 
 
 def _shared(quantity: Axis, values: NDArray[np.float64]) -> Axis:
@@ -125,10 +132,10 @@ def _line(head: Head, scale: Scale, spread: Spread, quantity: Axis) -> Figure:
     if not seen.any():
         return empty(head, AWAITS, scale.axis, quantity)
     if not scale.is_numeric:
-        error = np.nan_to_num((spread.high - spread.low) / 2)
-        return bars(
-            head, scale.words, [Bars(quantity.title, spread.mean, "method", error)], scale.axis, quantity
-        )
+        has_whiskers = bool((spread.high > spread.low).any())
+        low, high = (spread.low, spread.high) if has_whiskers else (None, None)
+        drawn = Bars(quantity.title, spread.mean, "method", low=low, high=high)
+        return bars(head, scale.words, [drawn], scale.axis, quantity)
     order = [place for place in scale.order() if seen[place]]
     curve = _curve(
         quantity.title, scale, order, spread, Style("@accent", "@accent-text", 2.5, "solid", "method")
