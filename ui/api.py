@@ -21,9 +21,10 @@ from ui.live_words import ordinal
 from ui.visitors import House
 from workbench import documents, sweep_access
 from workbench.errors import WorkbenchError
-from workbench.runs import MAX_SEED, Workbench
+from workbench.runs import Workbench
 from workbench.sweep_standing import row_objects, standings
 from workbench.sweeps import MAX_SEEDS, SWEEP, Plan
+from workbench.values import MAX_SEED
 
 LISTED, MAX_LISTED = 50, 500
 MAX_BUCKETS = 1000

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from engines.contract import Engine, Paper, Params, Preset
 from engines.events import Alert, Array, Axis, Event, Picture, Progress, Scalar, Table, Text
-from storage import Run, Status
+from storage import Run, Status, StorageError, jsontext
 from workbench import environment
 from workbench.catalog import Catalog
 from workbench.errors import StorageTrouble, UsageError, storage_seam
@@ -34,6 +34,7 @@ from workbench.runs import Workbench
 from workbench.settings import Settings
 from workbench.sweeps import SWEEP
 from workbench.transcript import Transcript
+from workbench.values import seed_of, tags_of
 
 NAME = re.compile(r"[^\x00-\x1f/\\]{1,80}")
 
@@ -48,6 +49,7 @@ class OutsideRun:
         self._transcript = Transcript(self._writer, run, stand_in(run.engine, headline), scratch)
         self._started = time.perf_counter()
         self._counts: dict[tuple[str, str], int] = {}
+        self._is_over = False
         self._pulse.start()
 
     @property
@@ -97,13 +99,17 @@ class OutsideRun:
         self.say(Progress(done, total, note))
 
     def say(self, event: Event) -> None:
-        """Any event of `engines.events`. Raises EngineFault for one that cannot be kept, StorageError where nothing can."""
+        """Any event of `engines.events`. Raises EngineFault for one that cannot be kept, StorageError where nothing can,
+        UsageError after the end of the run."""
+        if self._is_over:
+            raise UsageError(f"Run {self.id} is over; record inside the with block of workbench.record.")
         if self._pulse.failure is not None:
             raise self._pulse.failure
         self._transcript.write(event, time.perf_counter() - self._started)
 
     def close(self, trace: str = "") -> None:
-        """Make the rest durable."""
+        """Make the rest durable. From here on nothing is taken."""
+        self._is_over = True
         self._pulse.stop()
         if trace:
             self._writer.text(TRACEBACK, trace)
@@ -115,8 +121,8 @@ def record(
     engine: str,
     params: Mapping[str, Any] | None = None,
     *,
-    seed: int = 0,
-    tags: Iterable[str] = (),
+    seed: int | None = 0,
+    tags: str | Iterable[str] = (),
     note: str = "",
     headline: tuple[str, str] = ("run", "loss"),
     settings: Settings | None = None,
@@ -126,13 +132,16 @@ def record(
 
     Args:
         engine: a name of your own, at most 80 characters; not the key of an engine that is installed here.
-        params: what was chosen, as JSON values.
+        params: what was chosen: text, numbers, yes or no, lists and objects of these.
+        seed: a whole number from 0 to 4294967295; None counts as 0.
+        tags: one text is one tag.
         headline: (series, name) of the curve whose last value stands for the run in lists.
         settings: where the records are; by default as `WORKBENCH_HOME` and its siblings say.
 
     Raises:
-        UsageError: the name is taken or cannot be used.
+        UsageError: the name is taken or cannot be used; a seed, a tag or a parameter is none.
     """
+    chosen, words, values = seed_of(seed), tags_of(tags), _recordable(params or {})
     with Workbench.open(settings or Settings.from_environment(), Catalog.load()) as bench:
         if not NAME.fullmatch(engine) or engine in bench.catalog.engines or engine == SWEEP:
             raise UsageError(
@@ -140,7 +149,7 @@ def record(
             )
         with storage_seam():
             made = bench.store.create_run(
-                engine=engine, params=dict(params or {}), seed=seed, tags=tuple(tags), note=note, headline=headline,
+                engine=engine, params=values, seed=chosen, tags=words, note=note, headline=headline,
                 environment=environment.describe("cpu"),
             )  # fmt: skip
             if not bench.store.claim_run(made.id, worker_name()):
@@ -155,6 +164,38 @@ def record(
             run.close()
             status = Status.cancelled if run.stop_requested else Status.finished
             bench.store.finish_run(run.id, status)
+
+
+def _recordable(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters, each of a kind that is kept. Raises UsageError that names the first which is not."""
+    for name, value in params.items():
+        if not isinstance(name, str):
+            raise UsageError(f"The name of a parameter must be a text; got {name!r}.")
+        if not _is_kept(value):
+            raise UsageError(
+                f"params[{name!r}] must be made of text, numbers, lists and objects; got {_kind(value)}. "
+                "Write it as text with str(...), or as a list with .tolist()."
+            )
+    return dict(params)
+
+
+def _kind(value: Any) -> str:
+    """What is wrong with a value: its own class, or that of the first thing in it that cannot be kept."""
+    if isinstance(value, Mapping):
+        return next(
+            (_kind(item) for item in value.values() if not _is_kept(item)), "an object with other keys"
+        )
+    if isinstance(value, list | tuple):
+        return next((_kind(item) for item in value if not _is_kept(item)), type(value).__name__)
+    return f"a {type(value).__name__}"
+
+
+def _is_kept(value: Any) -> bool:
+    try:
+        jsontext.dumps(value)
+    except (StorageError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _end(bench: Workbench, run: OutsideRun, error: BaseException) -> None:

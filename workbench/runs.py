@@ -23,9 +23,8 @@ from workbench.recipes import Recipe
 from workbench.recorder import OnEvent, Stop, StopWish
 from workbench.settings import Settings
 from workbench.unattended import cancel_unattended
-from workbench.values import params_of
+from workbench.values import params_of, seed_of, tags_of
 
-MAX_SEED = 2**32 - 1
 SHORTEST_ENDING = 4
 LISTED_FOR_ENDING = 5000
 
@@ -148,12 +147,9 @@ class Workbench:
         note: str = "",
     ) -> Run:
         """The row of a new queued run whose parameters were checked already: takes milliseconds, whatever they are.
-        Raises InvalidParams for the seed, UnknownRun for the parent."""
+        Raises InvalidParams for the seed, UsageError for a tag, UnknownRun for the parent."""
         engine = self.catalog.engine(engine_key)
-        chosen = 0 if seed is None else seed
-        if isinstance(chosen, bool) or not isinstance(chosen, int) or not 0 <= chosen <= MAX_SEED:
-            sentence = f"seed must be a whole number from 0 to {MAX_SEED}; got {seed!r}."
-            raise InvalidParams([FieldError("seed", seed, sentence)])
+        chosen, words = seed_of(seed), tags_of(tags)
         with storage_seam():
             if parent_id is not None:
                 self.store.run(parent_id)
@@ -164,7 +160,7 @@ class Workbench:
                 preset=preset,
                 owner=owner,
                 parent_id=parent_id,
-                tags=tuple(tags),
+                tags=words,
                 note=note,
                 engine_version=self.catalog.version(engine_key),
                 headline=engine.headline,
@@ -372,10 +368,7 @@ class Workbench:
 
     def tag(self, run_id: str, tags: Iterable[str]) -> None:
         """Give a run these tags and no others."""
-        words = tuple(tags)
-        for word in words:
-            if not word.strip() or len(word) > 64 or "," in word:
-                raise UsageError(f"A tag must have 1 to 64 characters and no comma; got {word!r}.")
+        words = tags_of(tags)
         with storage_seam():
             self.store.set_tags(run_id, words)
 

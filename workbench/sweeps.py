@@ -21,8 +21,9 @@ from workbench.catalog import Catalog
 from workbench.documents import Document
 from workbench.errors import InvalidParams, RunIsActive, UnknownRun, UsageError, storage_seam
 from workbench.recipes import Recipe
-from workbench.runs import MAX_SEED, Workbench
+from workbench.runs import Workbench
 from workbench.sweep_axes import Axis, check_axes, key_of, text_of
+from workbench.values import seed_of, tags_of
 
 SWEEP = "sweep"
 """Engine name of the row that holds a sweep's plan; no engine may be called so."""
@@ -181,7 +182,7 @@ def enter(
     workbench: Workbench, checked: Plan, *, owner: str, tags: Iterable[str] = (), note: str = ""
 ) -> Sweep:
     """Record a sweep whose plan `check` has answered."""
-    words = tuple(tags)
+    words = tags_of(tags)
     headline = workbench.catalog.engine(checked.engine).headline
     with storage_seam():
         parent = workbench.store.create_run(
@@ -331,14 +332,8 @@ def _create_cell(
 def _check_seeds(seeds: Sequence[int]) -> None:
     if not 1 <= len(seeds) <= MAX_SEEDS or len(set(seeds)) < len(seeds):
         raise UsageError(f"A sweep has 1 to {MAX_SEEDS} different seeds; got {len(seeds)}.")
-    if wrong := [seed for seed in seeds if not 0 <= seed <= MAX_SEED]:
-        raise InvalidParams(
-            [
-                FieldError(
-                    "seed", wrong[0], f"seed must be a whole number from 0 to {MAX_SEED}; got {wrong[0]}."
-                )
-            ]
-        )
+    for seed in seeds:
+        seed_of(seed)
 
 
 def _place(names: Sequence[str], values: Mapping[str, Any], seed: int) -> tuple[str, ...]:

@@ -16,6 +16,29 @@ Ingest = Callable[[Path], str]
 """Stores a file and answers the value of an upload field: `sha256:<hash>/<name>`."""
 
 
+MAX_SEED = 2**32 - 1
+LONGEST_TAG = 64
+
+
+def seed_of(seed: object) -> int:
+    """The seed of a run; 0 where none was given. Raises InvalidParams."""
+    if seed is None:
+        return 0
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+        sentence = f"seed must be a whole number from 0 to {MAX_SEED}; got {seed!r}."
+        raise InvalidParams([FieldError("seed", seed, sentence)])
+    return seed
+
+
+def tags_of(tags: str | Iterable[str]) -> tuple[str, ...]:
+    """The tags of a run; a text alone is one tag. Raises UsageError."""
+    words = (tags,) if isinstance(tags, str) else tuple(tags)
+    for word in words:
+        if not isinstance(word, str) or not word.strip() or len(word) > LONGEST_TAG or "," in word:
+            raise UsageError(f"A tag must have 1 to {LONGEST_TAG} characters and no comma; got {word!r}.")
+    return words
+
+
 def params_of(engine: Engine, values: Mapping[str, Any], preset: str | None = None) -> Params:
     """The preset's values (none: the defaults) with `values` over them, validated.
 

@@ -369,6 +369,43 @@ def _the_page_shows_it(bench: Workbench, run_id: str) -> None:
     assert f"?compare={run_id}" in listing.answer(bench, {})["html"]
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"seed": -1}, "seed must be a whole number from 0 to 4294967295; got -1."),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"tags": ["a,b"]}, "A tag must have 1 to 64 characters and no comma; got 'a,b'."),
+        ({"params": {"rate": 1, "data": Path("x")}}, r"params\['data'\] must be made of .* got a PosixPath"),
+        ({"params": {"deep": {"er": [np.zeros(3)]}}}, r"params\['deep'\] .* got a ndarray"),
+        ({"params": {3: 1}}, "name of a parameter must be a text; got 3"),
+    ],
+)
+def test_what_outside_code_cannot_say_is_named(
+    home: Path, fixture_catalog: Any, monkeypatch: pytest.MonkeyPatch, options: Any, sentence: str
+) -> None:
+    monkeypatch.setattr("workbench.outside.Catalog.load", lambda: fixture_catalog)
+    with pytest.raises(package_errors(), match=sentence), package.record("mine", **options):
+        pass
+    with Workbench.open(Settings.from_environment(), fixture_catalog) as bench:
+        assert bench.runs().total == 0
+
+
+def test_one_tag_no_seed_and_nothing_after_the_end(
+    home: Path, fixture_catalog: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.outside.Catalog.load", lambda: fixture_catalog)
+    with package.record(
+        "mine", {"rate": np.float32(0.5), "size": np.int64(3)}, seed=None, tags="single"
+    ) as run:
+        run.scalar("loss", 1.0)
+    for late in (lambda: run.scalar("loss", 0.5), lambda: run.text("a", "b"), lambda: run.progress(1, 2)):
+        with pytest.raises(package_errors(), match="is over; record inside the with block"):
+            late()
+    with Workbench.open(Settings.from_environment(), fixture_catalog) as bench:
+        kept = bench.run(run.id)
+        assert (kept.seed, kept.tags, kept.params) == (0, ("single",), {"rate": 0.5, "size": 3})
+
+
 def test_how_outside_code_ends_is_recorded(
     home: Path, fixture_catalog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

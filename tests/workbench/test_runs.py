@@ -12,7 +12,8 @@ from storage import RunQuery, Status
 from workbench.catalog import Catalog, Origin
 from workbench.errors import FileTrouble, InvalidParams, RunIsActive, UnknownEngine, UnknownRun, UsageError
 from workbench.recorder import CANCEL
-from workbench.runs import MAX_SEED, Workbench
+from workbench.runs import Workbench
+from workbench.values import MAX_SEED
 
 Make = Callable[..., Workbench]
 
@@ -180,6 +181,14 @@ def test_a_run_deleted_while_it_runs_ends_quietly(workbench: Workbench) -> None:
 
     with pytest.raises(UnknownRun):
         workbench.run_inline(created.id, on_event=on_event)
+
+
+@pytest.mark.parametrize("tags", [("a,b",), ("",), ("x" * 65,), (3,)])
+def test_tags_that_are_none_are_refused_before_there_is_a_run(workbench: Workbench, tags: Any) -> None:
+    with pytest.raises(UsageError, match="A tag must have 1 to 64 characters and no comma"):
+        workbench.create("fixture", tags=tags)
+    assert workbench.runs().total == 0
+    assert workbench.create("fixture", tags="one").tags == ("one",)
 
 
 def test_tags_and_notes(workbench: Workbench) -> None:
