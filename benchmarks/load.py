@@ -1,6 +1,6 @@
 """How a served workbench holds up: 20 viewers that follow one live run and 20 that browse the library, at once.
 
-    python benchmarks/load.py [--viewers 20] [--browsers 20] [--engine matrix_completion] [--rounds 4] [--json]
+    python benchmarks/load.py [--viewers 20] [--browsers 20] [--engine matrix_completion] [--rounds 4] [--demo] [--json]
 
 A server of its own (one worker, a home with 300 earlier runs) is started; the run is executed alone and with everybody looking in
 turns, and each time that it was watched is set against the runs alone just before and after it, so that what the readers cost
@@ -8,7 +8,10 @@ it is not mistaken for what else the machine did; the processor time of the serv
 readers themselves (who share the machine here) is told beside. Viewers ask what the page's timer asks,
 at the page's pace, each with the version that it has; browsers open lists, searches, Home, runs and comparisons with a pause between.
 Then 200 starts arrive at once. Bars: median answer under 150 ms, no error, the run slowed by less than 10 %, each start queued or
-refused in words. It exits with 1 where a bar is missed."""
+refused in words. It exits with 1 where a bar is missed.
+
+With --demo the server is one for strangers: every page and every start is a guest of its own, told apart by a cookie as browsers
+are, the earlier runs are published, and the guard and the limits are at work. The bars are the same."""
 
 from __future__ import annotations
 
@@ -18,13 +21,14 @@ import json
 import os
 import random
 import re
+import secrets
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +90,12 @@ def _ms(seconds: list[float], share: float) -> float:
     return round(1000 * sorted(seconds)[min(len(seconds) - 1, int(share * len(seconds)))], 1)
 
 
-def fill(home: Path, engine: str) -> list[str]:
+def somebody(demo: bool) -> dict[str, str]:
+    """The headers of a page: on a demo the cookie of a guest that nobody has seen before."""
+    return {"cookie": f"wb-visitor={secrets.token_hex(16)}"} if demo else {}
+
+
+def fill(home: Path, engine: str, tags: Sequence[str] = ()) -> list[str]:
     """Earlier runs, as a workbench in use has them: two contenders, three curves each."""
     made = []
     with Workbench.open(Settings.at(home), Catalog.load()) as bench:
@@ -94,7 +103,7 @@ def fill(home: Path, engine: str) -> list[str]:
         params = bench.validate(engine, {}, "smoke").model_dump(mode="json")
         for number in range(EARLIER_RUNS):
             run = bench.store.create_run(
-                engine=engine, params=params, seed=number, preset="smoke", headline=headline
+                engine=engine, params=params, seed=number, preset="smoke", headline=headline, tags=tags
             )
             bench.store.claim_run(run.id, "load/1")
             with bench.store.writer(run.id) as writer:
@@ -110,14 +119,15 @@ def fill(home: Path, engine: str) -> list[str]:
 class Served:
     """The server's process."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, demo: bool) -> None:
         environment = {
             **os.environ,
             "WORKBENCH_HOME": str(home),
             "WORKBENCH_SLOTS": "1",
             "WORKBENCH_DEVICE": "cpu",
         }
-        self.process = subprocess.Popen([*COMMAND], env=environment, stdout=subprocess.PIPE, text=True)
+        words = [*COMMAND, *(["--demo"] if demo else [])]
+        self.process = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         found = next(
             (found[0] for line in self.process.stdout if (found := re.search(r"https?://[\w.:]+", line))), ""
@@ -157,7 +167,12 @@ async def execute(http: httpx.AsyncClient, engine: str, values: dict[str, Any], 
 
 
 async def view(
-    http: httpx.AsyncClient, engine: str, newest: Callable[[], str], over: asyncio.Event, tally: Tally
+    http: httpx.AsyncClient,
+    engine: str,
+    newest: Callable[[], str],
+    over: asyncio.Event,
+    tally: Tally,
+    who: dict[str, str],
 ) -> None:
     """A page that follows the newest run: what its timer asks, at its pace, with the version that it has."""
     await asyncio.sleep(random.uniform(0, TICK_S))
@@ -167,7 +182,7 @@ async def view(
             since, run = 0, newest()
         if run:
             body = [{"engine": engine, "run": run, "since": since}]
-            reply = await tally.timed("follow", http.post("/wb/follow", json=body))
+            reply = await tally.timed("follow", http.post("/wb/follow", json=body, headers=who))
             if reply is not None and reply.status_code == 200:
                 for message in reply.json()["live"]:
                     since = message.get("version", since)
@@ -175,7 +190,7 @@ async def view(
 
 
 async def browse(
-    http: httpx.AsyncClient, ids: list[str], over: asyncio.Event, tally: Tally, seed: int
+    http: httpx.AsyncClient, ids: list[str], over: asyncio.Event, tally: Tally, seed: int, who: dict[str, str]
 ) -> None:
     """Somebody who looks around: a list, a search, Home, a run, a comparison, with a second or two between."""
     chance = random.Random(seed)
@@ -183,20 +198,23 @@ async def browse(
 
     def act(**event: Any) -> Awaitable[httpx.Response]:
         asked = {"data": [], "event_data": event, "session_hash": session}
-        return http.post("/gradio_api/run/act", json=asked)
+        return http.post("/gradio_api/run/act", json=asked, headers=who)
 
     def go(search: str) -> Awaitable[httpx.Response]:
         asked = {"data": [], "event_data": {"search": search, "id": 1}, "session_hash": session}
-        return http.post("/gradio_api/run/go", json=asked)
+        return http.post("/gradio_api/run/go", json=asked, headers=who)
+
+    def get(path: str, **params: str) -> Awaitable[httpx.Response]:
+        return http.get(path, params=params, headers=who)
 
     moves: tuple[tuple[str, Callable[[], Awaitable[httpx.Response]]], ...] = (
-        ("list", lambda: http.get("/wb/library/runs", params={"page": str(chance.randrange(10))})),
-        ("search", lambda: http.get("/wb/library/runs", params={"text": f"{chance.randrange(100)}"})),
-        ("sorted", lambda: http.get("/wb/library/runs", params={"order": "headline", "descending": "0"})),
+        ("list", lambda: get("/wb/library/runs", page=str(chance.randrange(10)))),
+        ("search", lambda: get("/wb/library/runs", text=f"{chance.randrange(100)}")),
+        ("sorted", lambda: get("/wb/library/runs", order="headline", descending="0")),
         ("home", lambda: act(do="home")),
         ("open", lambda: go(f"?run={chance.choice(ids)}")),
-        ("compare", lambda: http.get("/wb/library/compare", params={"ids": ",".join(chance.sample(ids, 3))})),
-        ("twin", lambda: http.get(f"/wb/run/{chance.choice(ids)}.json")),
+        ("compare", lambda: get("/wb/library/compare", ids=",".join(chance.sample(ids, 3)))),
+        ("twin", lambda: get(f"/wb/run/{chance.choice(ids)}.json")),
     )
     while not over.is_set():
         await asyncio.sleep(chance.uniform(1.0, 3.0))
@@ -211,15 +229,17 @@ async def watched(
     engine, over = options.engine, asyncio.Event()
     newest: list[str] = [""]
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as http:
+    who = somebody(options.demo)
+    async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits, headers=who) as http:
         started = await call(http, "start_run", engine, values, "default", 0)
         newest[0] = started["id"]
         crowd = [
-            asyncio.create_task(view(http, engine, lambda: newest[0], over, tally))
+            asyncio.create_task(view(http, engine, lambda: newest[0], over, tally, somebody(options.demo)))
             for _ in range(options.viewers)
         ]
         crowd += [
-            asyncio.create_task(browse(http, ids, over, tally, seed)) for seed in range(options.browsers)
+            asyncio.create_task(browse(http, ids, over, tally, seed, somebody(options.demo)))
+            for seed in range(options.browsers)
         ]
         while (status := await call(http, "run_status", started["id"]))["status"] not in OVER:
             await asyncio.sleep(1.0)
@@ -228,13 +248,15 @@ async def watched(
     return dict(status)
 
 
-async def burst(url: str, engine: str, count: int) -> dict[str, Any]:
+async def burst(url: str, engine: str, count: int, *, demo: bool) -> dict[str, Any]:
     """`count` starts at once, each by its own connection; what each was told, and how long the last one waited."""
+
+    guests = [somebody(demo) for _ in range(count)]
 
     async def start(seed: int) -> Any:
         # No connection is kept for a second request: the server may be closing it just then, which is told as an error.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-        async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits, headers=guests[seed]) as http:
             return await call(http, "start_run", engine, {}, "smoke", seed)
 
     async with httpx.AsyncClient(base_url=url, timeout=120) as http:
@@ -245,8 +267,11 @@ async def burst(url: str, engine: str, count: int) -> dict[str, Any]:
         refused = Counter(answer for answer in answers if isinstance(answer, str))
         broken = [repr(answer) for answer in answers if not isinstance(answer, dict | str)]
         page = (await http.get("/wb/runs.json?limit=1")).status_code
-        for run_id in queued:
-            await call(http, "cancel_run", run_id)
+        for seed, answer in enumerate(answers):
+            if isinstance(answer, dict):
+                http.cookies.clear()
+                http.headers.update(guests[seed])
+                await call(http, "cancel_run", answer["id"])
     return {
         "queued": len(queued),
         "refused": dict(refused),
@@ -261,7 +286,7 @@ async def measure(server: Served, ids: list[str], options: argparse.Namespace) -
     url, values, tally = server.url, json.loads(options.values), Tally()
     looked_at: list[dict[str, Any]] = []
     served_s = asked_s = 0.0
-    async with httpx.AsyncClient(base_url=url, timeout=60) as http:
+    async with httpx.AsyncClient(base_url=url, timeout=60, headers=somebody(options.demo)) as http:
         await execute(http, options.engine, values, 0)  # warm: imports and compiled code
         alone = [await execute(http, options.engine, values, 0)]
         for _ in range(options.rounds):
@@ -287,7 +312,7 @@ async def measure(server: Served, ids: list[str], options: argparse.Namespace) -
             "cores_of_the_readers": round(asked_s / together_s, 3),
         },
         "readers": tally.figures(),
-        "burst": await burst(url, options.engine, 200),
+        "burst": await burst(url, options.engine, 200, demo=options.demo),
     }
 
 
@@ -316,12 +341,13 @@ def main() -> int:
         "--values", default="{}", help="parameters of the run as JSON, over its default preset"
     )
     parser.add_argument("--rounds", type=int, default=4, help="how often the run is watched")
+    parser.add_argument("--demo", action="store_true", help="serve a demo: readers and starts are guests")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="workbench-load-") as room:
         home = Path(room) / "home"
-        ids = fill(home, options.engine)
-        server = Served(home)
+        ids = fill(home, options.engine, ("published",) if options.demo else ())
+        server = Served(home, demo=options.demo)
         try:
             found = asyncio.run(measure(server, ids, options))
         finally:

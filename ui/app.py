@@ -121,6 +121,8 @@ def launch(
         server_port=port,
         share=share,
         prevent_thread_lock=True,
+        # Gradio would ask for its own page before it says that it serves, and end where a busy machine takes three seconds.
+        _frontend=False,
         quiet=True,
         show_error=False,
         footer_links=[],

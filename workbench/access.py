@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from engines.contract import Engine, Params, upload_fields
+from engines.contract import Params, upload_fields
 from storage import Run, RunQuery, Status
 from workbench.demo_limits import DemoLimits, check_params
 from workbench.documents import Document, parent_of, public
@@ -25,7 +25,7 @@ from workbench.runs import Workbench
 from workbench.sweeps import SWEEP
 from workbench.turns import HOUR_S, Hourly, Turns
 from workbench.unattended import cancel_unattended
-from workbench.uploads import KINDS, inspect
+from workbench.uploads import accepted_endings, inspect
 
 OWNER = "local"
 NOBODY = "visitor"
@@ -389,13 +389,3 @@ class Demo(Access):
             raise UsageError(
                 f"{WHO[viewer == NOBODY]} {mine} runs under way, as many as this demo takes. Wait for one of them, or stop it."
             )
-
-
-def accepted_endings(engines: Iterable[Engine]) -> frozenset[str]:
-    """The endings of files that some engine takes and that can be looked at before they are kept."""
-    found: set[str] = set()
-    for engine in engines:
-        for name in upload_fields(engine.params):
-            extra: Any = engine.params.model_fields[name].json_schema_extra or {}
-            found.update(extra.get("accept", ()))
-    return KINDS & found

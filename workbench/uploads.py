@@ -9,9 +9,11 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
+from typing import Any
 
+from engines.contract import Engine, upload_fields
 from workbench.errors import FileTrouble
 from workbench.execution import safe_name
 
@@ -31,6 +33,16 @@ TEXTS = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".md"})
 ARCHIVES = frozenset({".zip", ".npz"})
 KINDS = frozenset({*PICTURES, *TEXTS, *ARCHIVES, ".npy", ".safetensors"})
 """The endings of files that can be looked at without reading them whole."""
+
+
+def accepted_endings(engines: Iterable[Engine]) -> frozenset[str]:
+    """The endings of files that some engine takes and that can be looked at before they are kept."""
+    found: set[str] = set()
+    for engine in engines:
+        for name in upload_fields(engine.params):
+            extra: Any = engine.params.model_fields[name].json_schema_extra or {}
+            found.update(extra.get("accept", ()))
+    return KINDS & found
 
 
 def inspect(data: bytes, name: str, endings: Collection[str]) -> None:

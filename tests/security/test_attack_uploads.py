@@ -17,12 +17,12 @@ import pytest
 
 from engines.contract import upload_fields
 from storage import StorageError, export_bundle
-from workbench.access import Demo, accepted_endings
+from workbench.access import Demo
 from workbench.catalog import Catalog
 from workbench.errors import FileTrouble, UsageError, WorkbenchError
 from workbench.runs import Workbench
 from workbench.settings import Settings
-from workbench.uploads import ARCHIVES, MAX_LINES, MAX_VALUES, PICTURES, TEXTS, inspect
+from workbench.uploads import ARCHIVES, MAX_LINES, MAX_VALUES, PICTURES, TEXTS, accepted_endings, inspect
 
 ALL = frozenset({*PICTURES, *TEXTS, *ARCHIVES, ".npy", ".safetensors", ".pt"})
 
@@ -245,6 +245,7 @@ LOOKED_AT = {
     "loku": ({}, ("forget", "retain"), ".jsonl", ROW),
     "oblr_po": ({}, ("problems",), ".jsonl", ROW),
     "reno": ({"experiment": "list"}, ("prompts",), ".txt", "a red circle left of a blue square\n"),
+    "ttsnap": ({"experiment": "train"}, ("train_texts",), ".txt", "a red circle left of a blue square\n"),
     "matrix_completion": ({"problem": "ratings"}, ("upload",), ".csv", RATING),
 }
 """What makes an engine read a text: settings, the fields, the kind, a line of it."""
