@@ -245,7 +245,12 @@ LOOKED_AT = {
     "loku": ({}, ("forget", "retain"), ".jsonl", ROW),
     "oblr_po": ({}, ("problems",), ".jsonl", ROW),
     "reno": ({"experiment": "list"}, ("prompts",), ".txt", "a red circle left of a blue square\n"),
-    "ttsnap": ({"experiment": "train"}, ("train_texts",), ".txt", "a red circle left of a blue square\n"),
+    "ttsnap": (
+        {"experiment": "train", "form": "levels", "model": "flux-dev", "rewards": ["hpsv2.1"]},
+        ("train_texts",),
+        ".txt",
+        "a red dog and {0} cats\n",
+    ),
     "matrix_completion": ({"problem": "ratings"}, ("upload",), ".csv", RATING),
 }
 """What makes an engine read a text: settings, the fields, the kind, a line of it."""
