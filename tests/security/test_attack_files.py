@@ -20,7 +20,7 @@ CLIMBS = (
     "..%c0%afworkbench.sqlite", "\u2025/workbench.sqlite", "C:%5cwindows%5cwin.ini", "%00workbench.sqlite",
 )  # fmt: skip
 BASES = (
-    "/wb/artifact/", "/wb/export/", "/wb/run/", "/wb/library/", "/wb/fonts/", "/wb/", "/", "/static/", "/assets/", "/svelte/",
+    "/wb/artifact/", "/wb/export/", "/wb/run/", "/wb/sweep/", "/wb/library/", "/wb/fonts/", "/wb/", "/", "/static/", "/assets/", "/svelte/",
     "/gradio_api/file=", "/gradio_api/file/", "/file=", "/gradio_api/proxy=", "/gradio_api/stream/",
     "/gradio_api/custom_component/x/client/component/", "/gradio_api/deep_link?session_hash=", "/gradio_api/vibe-code/",
     "/monitoring/", "/gradio_api/run-history/", "/gradio_api/upload_progress?upload_id=",
@@ -88,6 +88,9 @@ def test_no_answer_names_a_path_a_traceback_or_the_environment(demo: Any, guest:
     answers += [one.http.get(path).text for path in ("/wb/runs.json", "/wb/engines.json")]
     answers += [one.http.get(f"/wb/library/{name}").text for name in ("claims", "claims.json")]
     answers += [one.http.get(f"/wb/library/sweep?id={found}").text for found in (run["id"], "../../x", "")]
+    answers += [
+        one.http.get(f"/wb/sweep/{found}").text for found in (f"{run['id']}.json", "../../x", "x.json")
+    ]
     answers.append(one.http.post("/wb/inquiry", json={"run": run["id"], "question": "../../x"}).text)
     bundle = one.http.get(f"/wb/export/{run['id']}.zip").content
     answers += _members(bundle)
@@ -166,5 +169,5 @@ def test_every_route_of_ours_is_known_to_these_tests(access: Demo) -> None:
         "/wb/plotly.min.js", "/wb/icon.svg", "/wb/fonts/", "/wb/page.js", "/wb/artifact/{hash}", "/wb/upload",
         "/wb/follow", "/wb/run/{name}", "/wb/runs.json", "/wb/engines.json", "/wb/library/runs", "/wb/library/compare", "/wb/library/import", "/wb/library/claims", "/wb/library/claims.json",
             "/wb/library/sweep",
-        "/wb/inquiry", "/wb/library/{what}", "/wb/export/{name}",
+        "/wb/sweep/{name}", "/wb/inquiry", "/wb/library/{what}", "/wb/export/{name}",
     }  # fmt: skip

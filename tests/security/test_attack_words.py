@@ -247,7 +247,7 @@ def test_nothing_of_a_sweep_can_run(workbench: Workbench) -> None:
     made = sweeps.create(
         workbench,
         Plan("fixture", (Axis("label", (evil, "b")), Axis("words", ([EVIL], ["x"]))), (0,), "smoke"),
-        owner="visitor-x", note=EVIL, tags=[EVIL],
+        owner="visitor-x", note=EVIL, tags=[EVIL[:60]],
     )  # fmt: skip
     for place, run_id in enumerate(made.run_ids):
         say_all(workbench, run_id, EVIL, place)
