@@ -17,7 +17,16 @@ from ui.figures.palette import SCHEMES, Scheme
 from ui.look import PAGE, STATIC
 
 STYLES = ("base.css", "shell.css", "home.css", "form.css", "live.css", "library.css", "gradio.css")
-SCRIPTS = ("core.js", "sweep.js", "phrases.js", "form.js", "live.js", "pictures.js", "library.js")
+SCRIPTS = (
+    "core.js",
+    "sweep.js",
+    "phrases.js",
+    "form.js",
+    "drops.js",
+    "live.js",
+    "pictures.js",
+    "library.js",
+)
 
 
 def variables() -> str:

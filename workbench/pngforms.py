@@ -13,8 +13,7 @@ from engines.contract import Engine, Params
 from engines.validation import Refused, validate
 from workbench.errors import NotOurPicture
 from workbench.pngforeign import Foreign
-
-MAX_SEED = 2**32 - 1
+from workbench.values import MAX_SEED
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,17 @@ def into_engine(engine: Engine, found: Foreign) -> Taken:
             values[declared] = value
             taken.append(shown[name])
     seed = found.seed
-    if seed is not None and 0 <= seed <= MAX_SEED:
-        taken.append(f"seed {seed}")
-    elif seed is not None:
-        left.append(f"seed {seed} (a seed is at most {MAX_SEED} here)")
+    if seed is not None and seed < 0:
+        left.append(f"seed {seed} (a seed is a whole number from 0 here)")
         seed = None
+    elif seed is not None and seed > MAX_SEED:
+        # ComfyUI and Fooocus draw from 64 bits. Their noise is not ours anyway; what is kept is that equal seeds stay equal.
+        seed %= MAX_SEED + 1
+        taken.append(
+            f"seed {seed} (what remains of {found.seed} after division by 2^32, the range of seeds here)"
+        )
+    elif seed is not None:
+        taken.append(f"seed {seed}")
     if found.model:
         left.append(f"the model {_short(found.model)} (choose one that is known here)")
     if found.sampler:
@@ -101,8 +106,9 @@ def _short(text: str) -> str:
     return line if len(line) <= 60 else line[:57] + "..."
 
 
-def best_engine(engines: Mapping[str, Engine], found: Foreign) -> Taken:
-    """The image engine whose form holds most of it; of equals the first. Raises NotOurPicture without any."""
+def best_engine(engines: Mapping[str, Engine], found: Foreign, wanted: str = "") -> Taken:
+    """The image engine that is wanted, else the one whose form holds most of it; of equals the first. Raises NotOurPicture
+    without any."""
     fitting = [
         into_engine(engine, found)
         for engine in engines.values()
@@ -112,4 +118,4 @@ def best_engine(engines: Mapping[str, Engine], found: Foreign) -> Taken:
         raise NotOurPicture(
             f"This picture is {found.tool}'s, and no engine here makes pictures from prompts."
         )
-    return max(fitting, key=lambda taken: len(taken.taken))
+    return max(fitting, key=lambda taken: (taken.engine == wanted, len(taken.taken)))

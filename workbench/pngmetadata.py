@@ -6,7 +6,7 @@
 
 Where each keeps them (text chunks of the PNG):
 
-- A1111 and its forks: `parameters`, the prompt, a line "Negative prompt: ...", a last line "Steps: 20, Seed: 1, ...".
+- A1111 and its forks: `parameters`, the prompt, a line "Negative prompt: ...", a line "Steps: 20, Seed: 1, ...".
 - Fooocus: `parameters` as JSON, or as A1111's text, with `fooocus_scheme` beside it.
 - InvokeAI: `invokeai_metadata`, JSON with flat names; before version 3 `sd-metadata`, JSON with an `image`.
 - ComfyUI: `prompt`, the graph as JSON (`pngcomfy.py`).
@@ -26,6 +26,7 @@ from workbench.pngcomfy import comfy
 from workbench.pngforeign import Foreign, number_of, size_of, text_of, whole_of
 
 WANTED = ("parameters", "fooocus_scheme", "prompt", "invokeai_metadata", "sd-metadata")
+_SETTINGS = re.compile(r"\s*Steps:\s*\d+\s*,")
 _PAIR = re.compile(r'\s*([A-Za-z][\w /-]{0,60}):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
 
 
@@ -62,12 +63,14 @@ def _object(text: str, tool: str) -> Mapping[str, Any]:
 
 
 def _a1111(text: str, tool: str) -> Foreign:
-    """The prompt's lines, those of the negative prompt, and the last line of pairs."""
+    """The prompt's lines, those of the negative prompt, and the line of pairs: the last that begins with "Steps:" (extensions
+    write lines of their own behind it, such as "Template: ..."), without one the last of all."""
     lines = text.strip().split("\n")
     pairs: dict[str, str] = {}
-    last = _PAIR.findall(lines[-1][:100_000])
+    at = next((k for k in reversed(range(len(lines))) if _SETTINGS.match(lines[k])), len(lines) - 1)
+    last = _PAIR.findall(lines[at][:100_000])
     if len(last) >= 3:
-        lines.pop()
+        lines = lines[:at]
         pairs = {name.strip(): _unquoted(value) for name, value in last}
     start = next(
         (k for k, line in enumerate(lines) if line.strip().startswith("Negative prompt:")), len(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -112,14 +113,7 @@ def test_sorting_and_filters_ask_the_server(visit: Visit, served: Any) -> None:
 
 def test_a_picture_of_another_program_fills_a_form(visit: Visit, tmp_path: Path) -> None:
     """A1111's record: prompt and seed into the image engine that takes most, what was left is said."""
-    from PIL import Image
-    from PIL.PngImagePlugin import PngInfo
-
-    info = PngInfo()
-    info.add_text(
-        "parameters", "two green triangles\nNegative prompt: <img src=x>\nSteps: 20, Seed: 77, CFG scale: 3"
-    )
-    Image.new("RGB", (8, 8)).save(tmp_path / "a1111.png", pnginfo=info)
+    a1111(tmp_path / "a1111.png")
     page = visit("?view=library")
     page.locator('[data-lib="file"]').set_input_files(tmp_path / "a1111.png")
     notice = page.locator("#wb-page-notice")
@@ -129,3 +123,40 @@ def test_a_picture_of_another_program_fills_a_form(visit: Visit, tmp_path: Path)
     expect(page.locator('[data-field="prompt"] :is(input, textarea):visible').first).to_have_value(
         "two green triangles"
     )
+
+
+def a1111(path: Path) -> None:
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    info.add_text(
+        "parameters", "two green triangles\nNegative prompt: <img src=x>\nSteps: 20, Seed: 77, CFG scale: 3"
+    )
+    Image.new("RGB", (8, 8)).save(path, pnginfo=info)
+
+
+DROP = """
+([selector, name, type, data]) => {
+  const bytes = Uint8Array.from(atob(data), (sign) => sign.charCodeAt(0));
+  const held = new DataTransfer();
+  held.items.add(new File([bytes], name, { type }));
+  for (const kind of ["dragover", "drop"])
+    document.querySelector(selector).dispatchEvent(
+      new DragEvent(kind, { dataTransfer: held, bubbles: true, cancelable: true }));
+}
+"""
+
+
+def test_a_picture_dropped_on_an_open_tab_fills_its_form(visit: Visit, tmp_path: Path) -> None:
+    a1111(tmp_path / "a1111.png")
+    page = visit("?engine=reno")
+    place = '.wb-bench[data-engine="reno"]'
+    data = base64.b64encode((tmp_path / "a1111.png").read_bytes()).decode()
+    page.evaluate(DROP, [f"{place} .wb-stage", "a1111.png", "image/png", data])
+    notice = page.locator("#wb-page-notice")
+    expect(notice).to_contain_text("Read from A1111's record into ReNO")
+    bench = page.locator(place)
+    expect(bench.locator('[name="seed"]')).to_have_value("77")
+    page.evaluate(DROP, [f"{place} .wb-stage", "loss.csv", "text/csv", data])
+    expect(notice).to_contain_text("loss.csv is no PNG")

@@ -358,6 +358,15 @@ def engine(form: type[Params], key: str = "toy", family: str = "images") -> Engi
 FOUND = Foreign("A1111", "a red circle", "ugly", 7, 20, 7.5, 512, 512, "Euler", "dreamshaper")
 
 
+def test_lines_of_extensions_behind_the_settings_do_not_hide_them() -> None:
+    template = "Template: a {red|blue} circle, Steps: many\nNegative Template: ugly, bad, worse: no"
+    found = pngmetadata.read(png(parameters=f"{A1111}\n{template}"))
+    plain = pngmetadata.read(png(parameters=A1111))
+    assert found == plain
+    assert found is not None
+    assert (found.seed, found.steps) == (965400086, 20)
+
+
 def test_a_form_takes_what_it_declares() -> None:
     taken = into_engine(engine(Sized), FOUND)
     assert taken.values == {"prompt": "a red circle", "steps": 20, "guidance": 7.5, "size": 512}
@@ -372,12 +381,21 @@ def test_a_form_takes_what_it_declares() -> None:
 def test_each_value_is_checked_by_its_own_rule() -> None:
     found = Foreign("A1111", "x" * 50, seed=MAX_SEED + 1, steps=150, guidance=0.5, width=512, height=768)
     taken = into_engine(engine(Sized), found)
-    assert (taken.values, taken.seed, taken.taken) == ({}, None, ())
+    assert (taken.values, taken.seed) == ({}, 0)
     left = "; ".join(taken.left)
     assert "150 steps (steps must be a whole number from 1 to 50; got 150)" in left
     assert "guidance 0.5 (guidance must be a number from 1 to 20; got 0.5)" in left
     assert "size 512x768 (Toy draws squares)" in left
-    assert f"seed {MAX_SEED + 1} (a seed is at most {MAX_SEED} here)" in left
+    assert taken.taken == (
+        f"seed 0 (what remains of {MAX_SEED + 1} after division by 2^32, the range of seeds here)",
+    )
+    random = into_engine(engine(Form), Foreign("A1111", "x", seed=-1))
+    assert random.seed is None
+    assert "seed -1 (a seed is a whole number from 0 here)" in random.left
+    assert (
+        into_engine(engine(Form), Foreign("ComfyUI", "x", seed=156680208700286)).seed
+        == 156680208700286 % 2**32
+    )
     assert "at most 40 characters" in left
     assert into_engine(engine(Form), FOUND).values == {"prompt": "a red circle", "steps": 20, "guidance": 7.5}
 
@@ -386,5 +404,7 @@ def test_the_image_engine_that_takes_most_is_chosen() -> None:
     engines = {"a": engine(Form, "a"), "b": engine(Sized, "b"), "c": engine(Sized, "c", "language")}
     assert best_engine(engines, FOUND).engine == "b"
     assert best_engine({"a": engine(Form, "a"), "z": engine(Form, "z")}, FOUND).engine == "a"
+    assert best_engine(engines, FOUND, "a").engine == "a", "the tab on which it was dropped"
+    assert best_engine(engines, FOUND, "c").engine == "b", "an engine that draws nothing cannot have it"
     with pytest.raises(NotOurPicture, match="no engine here makes pictures"):
         best_engine({"c": engines["c"]}, FOUND)

@@ -99,7 +99,8 @@ def routes(workbench: Workbench, house: House) -> list[Route]:
                 return JSONResponse({"error": "The upload broke off."}, 400)
             if size > limit:
                 return JSONResponse({"error": f"The file is larger than {limit >> 20:,} MB."}, 413)
-            return await _reply(take, workbench, path, owner, house.access)
+            wanted = request.query_params.get("engine", "")
+            return await _reply(take, workbench, path, owner, house.access, wanted)
 
     async def exported(request: Request) -> Response:
         return await _export(workbench, request, house)
@@ -212,15 +213,15 @@ CHANGES: Mapping[str, Callable[[Workbench, Mapping[str, Any], Access, str], dict
 }
 
 
-def take(workbench: Workbench, path: Path, owner: str, access: Access) -> dict[str, Any]:
-    """A bundle becomes runs, and so do the curves of a CSV or of TensorBoard's event file (not those of a demo's guests); one
-    of our pictures becomes the address whose form holds its settings."""
+def take(workbench: Workbench, path: Path, owner: str, access: Access, wanted: str = "") -> dict[str, Any]:
+    """A bundle becomes runs, and so do the curves of a table or of TensorBoard's event file (not those of a demo's guests); a
+    picture becomes the address whose form holds its settings. `wanted` is the engine on whose tab it was dropped."""
     with path.open("rb") as file:
         start = file.read(4)
     if start == PNG:
         if path.stat().st_size > MAX_PNG:
             raise UsageError(f"A picture may have at most {MAX_PNG >> 20} MB.")
-        return picture_answer(workbench, path.read_bytes())
+        return picture_answer(workbench, path.read_bytes(), wanted)
     if not access.may_import(owner):
         raise UsageError(
             "This demo takes no bundles and no curves, only pictures of its runs. Install the workbench to import one."
@@ -233,16 +234,17 @@ def take(workbench: Workbench, path: Path, owner: str, access: Access) -> dict[s
         return {"ids": import_bundle(workbench.store, path, owner)}
 
 
-def picture_answer(workbench: Workbench, data: bytes) -> dict[str, Any]:
+def picture_answer(workbench: Workbench, data: bytes, wanted: str = "") -> dict[str, Any]:
     """Where a dropped picture leads: its run if it is here, else its engine's form with its settings; another
-    program's picture to the image engine that takes most of its settings, with a note of what was taken."""
+    program's picture to the image engine that is wanted, or that takes most of its settings, with a note of what was taken.
+    """
     try:
         record = pngrecord.decode(data)
     except pngrecord.NoRecord:
         found = pngmetadata.read(data)
         if found is None:
             raise
-        return foreign_answer(workbench, found)
+        return foreign_answer(workbench, found, wanted)
     engine = workbench.catalog.engine(record.engine)
     try:
         run = workbench.run(record.run)
@@ -252,9 +254,9 @@ def picture_answer(workbench: Workbench, data: bytes) -> dict[str, Any]:
     return {"go": query(engine=engine.key, **{"from": run.id})}
 
 
-def foreign_answer(workbench: Workbench, found: pngmetadata.Foreign) -> dict[str, Any]:
+def foreign_answer(workbench: Workbench, found: pngmetadata.Foreign, wanted: str = "") -> dict[str, Any]:
     """The form of an image engine with another program's settings."""
-    taken = pngforms.best_engine(workbench.catalog.engines, found)
+    taken = pngforms.best_engine(workbench.catalog.engines, found, wanted)
     filled = pack({"params": taken.values, "seed": taken.seed, "preset": "default"})
     title = workbench.catalog.engine(taken.engine).paper.short
     note = "".join(f"<p>{escape(sentence)}</p>" for sentence in taken.sentences(found.tool, title))

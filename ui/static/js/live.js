@@ -16,6 +16,7 @@
       this.stage.addEventListener("click", (event) => this.pressed(event));
       this.stage.addEventListener("submit", (event) => this.inquire(event));
       this.stage.addEventListener("pf:click", (event) => this.form.point(event.detail));
+      window.wb.takePictures(element, this.engine);
       for (const name of ["scroll", "resize"]) addEventListener(name, () => this.fit(), { passive: true });
       this.fit();
       window.wb.register(this);
