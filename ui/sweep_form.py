@@ -20,13 +20,19 @@ EXAMPLE = "2, 5, 10 or 5:50:5"
 def markup(engine: Engine) -> str:
     """Three axes (a parameter and its values), the number of seeds, a button."""
     key = escape(engine.key)
-    fields = [field for field in fields_of(engine.params) if field.kind not in ("hidden", "file")]
+    every = [field for field in fields_of(engine.params) if field.kind != "hidden"]
+    # A file is chosen, sent and looked at one at a time: an axis of them belongs to the command line.
+    fields = [field for field in every if field.kind != "file"]
+    files = [field for field in every if field.kind == "file"]
+    elsewhere = (
+        f" Files are swept on the command line: --over {escape(files[0].name)}=@one,@other." if files else ""
+    )
     rows = "".join(_axis(place, fields, key) for place in range(1, MAX_AXES + 1))
     at = f"wb-{key}-sweep"
     return (
         '<details class="wb-advanced wb-sweep"><summary><span>Sweep</span><span class="wb-count" data-sweep="count">'
         f'over one to three settings</span></summary><p class="wb-help" id="{at}-help">Runs the settings above over these '
-        f"values. A list by commas, or a range with its end: {EXAMPLE}, 1e-4:1e-1:*10.</p>{rows}"
+        f"values. A list by commas, or a range with its end: {EXAMPLE}, 1e-4:1e-1:*10.{elsewhere}</p>{rows}"
         f'<div class="wb-field wb-sweep-seeds"><div class="wb-label-row"><label class="wb-label" for="{at}-seeds">Seeds a cell</label></div>'
         f'<div class="wb-box"><input id="{at}-seeds" data-sweep="seeds" type="text" inputmode="numeric" class="wb-number" value="1" '
         f'aria-describedby="{at}-error"></div></div>'

@@ -242,3 +242,4 @@ def test_every_engine_has_a_section_for_sweeps(workbench) -> None:
     assert html.count('data-sweep="name"') == 3
     assert '<option value="steps">Steps</option>' in html
     assert '<option value="photo">' not in html
+    assert "--over photo=@one,@other" in html

@@ -5,12 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import event
 
 from storage import Status
+from workbench import sweeps
+from workbench.cli import sweeping
+from workbench.cli.sweeping import Teller
 from workbench.runs import Workbench
+from workbench.sweep_axes import Axis
+from workbench.sweeps import Plan
 
 
 def test_a_run_asked_here_is_executed_there_and_cancelled_from_here(
@@ -62,3 +68,28 @@ def test_a_recorder_does_not_ask_for_commands_while_news_arrive(
     assert bench.run_inline(long.id).status is Status.cancelled
     timer.join()
     assert asked
+
+
+def test_a_sweep_is_looked_at_when_a_cell_has_news(
+    make_workbench: Callable[..., Workbench], postgres_schema: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.cli.sweeping.QUIET_LOOK_S", 300.0)
+    here = make_workbench(database_url=postgres_schema, executor="inline")
+    there = make_workbench(database_url=postgres_schema, executor="inline")
+    made = sweeps.create(here, Plan("fixture", (Axis("steps", (2, 3)),), (0,), "smoke"))
+    news = here.store.news()
+    assert news is not None
+    assert news.wait_until_live(60)
+    looks = []
+    read = sweeps.read
+    monkeypatch.setattr(sweeps, "read", lambda *given: (looks.append(1), read(*given))[1])
+    wish = SimpleNamespace(is_wished=False)
+    waiting = threading.Thread(target=sweeping._wait, args=(here, made, Teller(is_quiet=True), wish))
+    waiting.start()
+    time.sleep(1.5)
+    assert len(looks) == 1, "it does not ask again and again"
+    for run_id in made.run_ids:
+        there.run_inline(run_id)
+    waiting.join(60)
+    assert not waiting.is_alive()
+    assert len(looks) < 12

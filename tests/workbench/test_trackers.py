@@ -124,7 +124,11 @@ def test_wandb_and_trackio_get_a_row_a_step(
 ) -> None:
     logged: list[dict[str, Any]] = []
     made = SimpleNamespace(
-        define_metric=lambda *a, **k: None, log=logged.append, summary={}, finish=lambda: None, dir="here"
+        define_metric=lambda *a, **k: None,
+        log=logged.append,
+        summary={},
+        finish=lambda: None,
+        dir="wandb/offline-run-1-x/files",
     )
     options: dict[str, Any] = {}
     play(
@@ -134,7 +138,8 @@ def test_wandb_and_trackio_get_a_row_a_step(
         Settings=lambda **k: None,
         Image=lambda image, caption: caption,
     )
-    log_to(workbench, [run.id], "wandb:papers")
+    [line] = log_to(workbench, [run.id], "wandb:papers")
+    assert line.endswith("by wandb sync wandb/offline-run-1-x"), "the run's folder, not its files'"
     assert (options["mode"], options["project"], options["config"]["seed"]) == ("offline", "papers", 3)
     record = workbench.record(run.id)
     curve = [row["Ours/error"] for row in logged if "Ours/error" in row]

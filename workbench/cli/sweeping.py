@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
+from contextlib import nullcontext
 
-from storage import Run, Status
+from storage import Kind, Run, Status
 from workbench import sweep_results, sweeps
 from workbench.cli.interruption import Interruption
 from workbench.cli.output import engines_print_to_stderr, print_json
@@ -14,6 +16,7 @@ from workbench.cli.progress import ProgressLine
 from workbench.cli.text import number, seconds, table, when
 from workbench.documents import run_document
 from workbench.errors import Interrupted, UsageError
+from workbench.following import LOOK_FOR_DEAD_S, QUIET_LOOK_S
 from workbench.runs import Workbench
 from workbench.settings import Settings
 from workbench.sweep_axes import parse_axes
@@ -22,7 +25,6 @@ from workbench.sweeps import Cell, Plan, Sweep
 from workbench.values import parse_assignments
 
 LOOK_S = 0.3
-LOOK_FOR_DEAD_S = 5.0
 STOPPING = "Stopping: cells under way end after their step; press Ctrl+C again to stop at once."
 
 
@@ -149,25 +151,37 @@ def _execute(workbench: Workbench, made: Sweep, teller: Teller, interruption: In
     else:
         workbench.execute_only(run.id for run in waiting)
         sweeps.start(workbench, made)
-    _wait(workbench, made.run, teller, interruption)
+    _wait(workbench, made, teller, interruption)
 
 
-def _wait(workbench: Workbench, parent: Run, teller: Teller, interruption: Interruption) -> None:
-    is_cancelled = False
-    look_for_dead_at = time.monotonic() + LOOK_FOR_DEAD_S
-    while True:
-        found = sweeps.read(workbench, parent.id)
-        teller.look(found)
-        if found.is_over:
-            return
-        if interruption.is_wished and not is_cancelled:
-            is_cancelled = True
-            sweeps.cancel(workbench, parent.id)
-            continue
-        if time.monotonic() > look_for_dead_at:
-            look_for_dead_at = time.monotonic() + LOOK_FOR_DEAD_S
-            workbench.mark_dead()
-        time.sleep(LOOK_S)
+def _wait(workbench: Workbench, made: Sweep, teller: Teller, interruption: Interruption) -> None:
+    """Look at the cells until none waits or runs: when the database tells of one, else every now and then."""
+    news, heard, cells = workbench.store.news(), threading.Event(), set(made.run_ids)
+
+    def hear(kind: Kind, run_id: str) -> None:
+        if kind == "lost" or run_id in cells:
+            heard.set()
+
+    with news.told(hear) if news else nullcontext():
+        is_cancelled = False
+        look_for_dead_at = time.monotonic() + LOOK_FOR_DEAD_S
+        while True:
+            heard.clear()
+            found = sweeps.read(workbench, made.run.id)
+            teller.look(found)
+            if found.is_over:
+                return
+            if interruption.is_wished and not is_cancelled:
+                is_cancelled = True
+                sweeps.cancel(workbench, made.run.id)
+                continue
+            if time.monotonic() > look_for_dead_at:
+                look_for_dead_at = time.monotonic() + LOOK_FOR_DEAD_S
+                workbench.mark_dead()
+            look_again_at = time.monotonic() + (QUIET_LOOK_S if news and news.is_live else 0.0)
+            while not heard.wait(LOOK_S) and time.monotonic() < look_again_at:
+                if interruption.is_wished and not is_cancelled:
+                    break
 
 
 def _table(workbench: Workbench, made: Sweep) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import shlex
+from pathlib import Path
 
 from storage import Record
 from workbench.trackers import facts, package, run_name
@@ -39,4 +41,6 @@ def send(record: Record, where: str) -> str:
             made.summary[name] = value
     finally:
         made.finish()
-    return f"{made.dir}: wandb sync sends it to project {where}"
+    # `dir` is the folder of the run's files; what is synced is the run, the folder around it.
+    folder = Path(made.dir).parent
+    return f"{folder}: sent to project {where} by wandb sync {shlex.quote(str(folder))}"
