@@ -12,7 +12,7 @@ from types import MappingProxyType
 import engines
 from engines.contract import FAMILIES, Engine
 from workbench.errors import UnknownEngine
-from workbench.failures import redact
+from workbench.redaction import redact
 
 GROUP = "workbench.engines"
 """Entry-point group in which a distribution offers engines: `key = "package:ENGINE"`."""

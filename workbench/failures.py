@@ -14,10 +14,10 @@ from engines.contract import Refusal
 from engines.validation import Refused
 from storage import StorageError
 from workbench.errors import WorkbenchError
+from workbench.redaction import redact
 
 MAX_SENTENCE = 400
 
-_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/\\])(?:[A-Za-z]:)?[\\/](?:[^\s\\/:'\"<>|]+[\\/])+([^\s\\/:'\"<>|]+)")
 _OUT_OF_MEMORY = re.compile(
     r"out of memory|can't allocate memory|cannot allocate memory|alloc(ate)? failed", re.I
 )
@@ -68,11 +68,6 @@ def trace_of(error: BaseException) -> str:
             frame.filename = _short(frame.filename)
         chain += [link.__cause__, link.__context__]
     return redact("".join(seen.format()))
-
-
-def redact(text: str) -> str:
-    """`text` with each absolute path cut to its last part."""
-    return _ABSOLUTE_PATH.sub(r"\1", text)
 
 
 def _unexpected(error: BaseException) -> str:

@@ -28,8 +28,9 @@ from workbench import environment
 from workbench.catalog import Catalog
 from workbench.errors import StorageTrouble, UsageError, storage_seam
 from workbench.execution import worker_name
-from workbench.failures import explain, redact
+from workbench.failures import explain
 from workbench.recorder import TRACEBACK, Pulse
+from workbench.redaction import redact
 from workbench.runs import Workbench
 from workbench.settings import Settings
 from workbench.sweeps import SWEEP

@@ -4,7 +4,8 @@ import pytest
 
 from engines.contract import Refusal
 from storage import DiskFull
-from workbench.failures import EngineFault, explain, redact
+from workbench.failures import EngineFault, explain
+from workbench.redaction import redact
 
 
 def raised(error: BaseException) -> BaseException:
