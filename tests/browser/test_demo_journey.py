@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from hostile_words import say_all
 from playwright.sync_api import expect
 
-from storage import Status
+from storage import Status, export_bundle, import_bundle
 from workbench import sweeps
 from workbench.runs import Workbench
 from workbench.settings import Settings
@@ -42,12 +43,14 @@ def test_a_guests_words_do_nothing_to_who_follows_the_link(visit: Callable[..., 
 
 
 def test_words_of_a_run_do_nothing_in_a_browser(
-    visit: Callable[..., Any], served: Any, fixture_catalog: Any
+    visit: Callable[..., Any], served: Any, fixture_catalog: Any, tmp_path: Path
 ) -> None:
     """Captions, names of pictures and files, details of claims, cells of a sweep: whatever a run recorded is shown, and none
     of it runs or asks for anything (`visit` complains of a request)."""
     evil = "\"><img src=x onerror=window.pwned=1><script>window.pwned=2</script>'`${window.pwned=3}"
-    with Workbench.open(Settings.at(served.home, device="cpu"), fixture_catalog) as bench:
+    # recorded elsewhere and brought in: a run that is queued beside a server is the server's to execute
+    bundle = tmp_path / "evil.zip"
+    with Workbench.open(Settings.at(tmp_path / "home", device="cpu"), fixture_catalog) as bench:
         params = bench.validate("fixture", {}).model_dump(mode="json")
         ids = [
             bench.store.create_run(
@@ -61,6 +64,9 @@ def test_words_of_a_run_do_nothing_in_a_browser(
             bench.store.claim_run(run_id, "host/1")
             say_all(bench, run_id, evil)
             bench.store.finish_run(run_id, Status.finished)
+        export_bundle(bench.store, [*ids, made.run.id, *made.run_ids], bundle)
+    with Workbench.open(Settings.at(served.home, device="cpu"), fixture_catalog) as bench:
+        import_bundle(bench.store, bundle)
     addresses = {
         f"?run={ids[0]}": '.wb-bench[data-engine="fixture"] figcaption',
         f"?compare={','.join(ids)}": ".wb-library figcaption",
