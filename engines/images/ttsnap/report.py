@@ -16,7 +16,7 @@ from engines.images.ttsnap.opening import AWARE, PLAIN
 
 Floats = NDArray[np.float64]
 SHOWN = 12
-"""Seeds of which pictures are shown one by one."""
+"""Seeds of a stage of which pictures are shown one by one, beside those that were shown before."""
 LOOKED = 32
 """Pixels of what is kept of estimates between cuts."""
 VERIFY_HERE = 2.5
@@ -30,8 +30,9 @@ def faded(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(np.round(0.35 * grey + 0.65 * 150), 3, axis=-1).astype(np.uint8)
 
 
-def stage(live: str, found: Stage, spent: float, before: int) -> Iterator[Event]:
-    """A stage that has just ended: board, scores, scalars, pictures of the best."""
+def stage(live: str, stages: Sequence[Stage], spent: float, before: int) -> Iterator[Event]:
+    """The last stage, which has just ended: board, scores, scalars, pictures of the best and of whom the reader knows."""
+    found = stages[-1]
     step = found.step
     pixels = small(found.pictures)
     yield Picture(
@@ -45,9 +46,17 @@ def stage(live: str, found: Stage, spent: float, before: int) -> Iterator[Event]
     yield Scalar(live, "seeds in the race", step, before)
     yield Scalar(live, "calls spent", step, spent)
     yield Scalar(live, "best prediction", step, float(found.scores[0].max()))
-    for place in np.argsort(-found.total, kind="stable")[:SHOWN]:
+    known = {int(seed) for earlier in stages for seed in earlier.seeds[_best(earlier)]}
+    for place in np.argsort(-found.total, kind="stable"):
+        if int(found.seeds[place]) not in known:
+            continue
         shown = pixels[place] if found.kept[place] else faded(pixels[place])
         yield Picture(f"In the race/seed {int(found.seeds[place])}", step, shown, _words(found, int(place)))
+
+
+def _best(found: Stage) -> NDArray[np.int64]:
+    """Places of the best seeds of a stage, the first of equals first."""
+    return np.argsort(-found.total, kind="stable")[:SHOWN]
 
 
 def look(

@@ -123,7 +123,7 @@ class Search:
             self.clock.verified.append((before, time.perf_counter() - start))
             self.stages.append(stage)
             self.counts.append(before)
-            yield from report.stage(self.live, stage, self.spent(), before)
+            yield from report.stage(self.live, self.stages, self.spent(), before)
             yield self.total.tick(
                 f"step {stage.step + 1} of {params.steps}: {int(stage.kept.sum())} of {before} stay"
             )

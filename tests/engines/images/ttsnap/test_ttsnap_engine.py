@@ -12,7 +12,7 @@ from ttsnap_record import recorded
 
 from engines.contract import Context, Refusal
 from engines.events import Alert, Array, ClaimCheck, Event, File, Picture, Scalar, Table, Text
-from engines.images.ttsnap import ENGINE, lab_file, weights_file
+from engines.images.ttsnap import ENGINE, lab_file, report, weights_file
 from engines.images.ttsnap.method.replay import Lab
 from engines.validation import validate
 from ui.figures import resolve
@@ -70,6 +70,26 @@ def test_a_search_spends_its_budget_and_no_more(told):
     assert spent == sorted(spent)
     assert spent[-1] <= params.budget * 1.05
     assert spent[-1] > 0.7 * params.budget
+
+
+def test_whoever_is_shown_is_followed_to_its_end(monkeypatch, tmp_path):
+    """A seed that was among the best once, and is cut where others are better, is not left behind as one that stays."""
+    monkeypatch.setattr(report, "SHOWN", 2)
+    events = run({**SEARCH, "budget": 150}, tmp_path)
+    kept = {
+        (e.step, int(seed)): bool(row[1])
+        for e in of(events, Array, "board scores")
+        for seed, row in zip(e.axes[0].values, e.values, strict=True)
+    }
+    last = {e.name: e for e in events if isinstance(e, Picture) and e.name.startswith("In the race/")}
+    assert len(last) > 2
+    final = max(step for step, _ in kept)
+    for name, picture in last.items():
+        seed = int(name.rpartition(" ")[2])
+        assert picture.step == max(step for step, raced in kept if raced == seed)
+        is_in = kept[picture.step, seed]
+        assert picture.caption.endswith("stays" if is_in else "cut")
+        assert not is_in or picture.step == final
 
 
 def test_every_contender_names_its_seeds_calls_and_winner(told):
