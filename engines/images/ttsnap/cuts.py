@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from engines.images.ttsnap.method.schedule import PAPER_MULTI, PAPER_SINGLE, Schedule
 
-SEARCHED = Schedule((0, 5, 7), (0.6, 0.55, 0.4))
+SEARCHED = Schedule((0, 5, 6), (0.75, 0.65, 0.55))
 """Found for embedded-f by random search on the tuning prompts (`engines/images/training/schedules.py`)."""
 STEPS = 20
 """Denoising steps that all these cuts are meant for."""

@@ -37,12 +37,12 @@ class TTSnapParams(Params):
         help="Denoising calls that every contender may spend, 20 to 4,000, verifications included at their price; a guided call counts as one.",
     )  # fmt: skip
     prune_steps: tuple[int, ...] = knob(
-        (), title="Prune after step", placeholder="auto", suggestions=("0, 5, 7", "2, 6, 11", "4, 6, 11", "6, 11"),
-        help="Denoising steps, from 0, rising, before the last. Empty: 0, 5, 7, searched for embedded-f; else the paper's 2, 6, 11.",
+        (), title="Prune after step", placeholder="auto", suggestions=("0, 5, 6", "2, 6, 11", "4, 6, 11", "6, 11"),
+        help="Denoising steps, from 0, rising, before the last. Empty: 0, 5, 6, searched for embedded-f; else the paper's 2, 6, 11.",
     )  # fmt: skip
     keep: tuple[float, ...] = knob(
-        (), title="Share kept", placeholder="auto", suggestions=("0.6, 0.55, 0.4", "0.4, 0.4, 0.5", "0.4, 0.5, 0.6", "0.5, 0.5"),
-        help="Of the seeds in the race, one share for each cut, above 0 and at most 1. Empty: 0.6, 0.55, 0.4; else the paper's 0.4, 0.4, 0.5.",
+        (), title="Share kept", placeholder="auto", suggestions=("0.75, 0.65, 0.55", "0.4, 0.4, 0.5", "0.4, 0.5, 0.6", "0.5, 0.5"),
+        help="Of the seeds in the race, one share for each cut, above 0 and at most 1. Empty: 0.75, 0.65, 0.55; else the paper's 0.4, 0.4, 0.5.",
     )  # fmt: skip
     rewards: tuple[RewardName, ...] = knob(
         ("r2",), title="Rewards", widget="choices", labels={name: choices.REWARD_TITLES[name] for name in get_args(RewardName)},

@@ -9,7 +9,7 @@ PRESETS = {
         "Smoke", "A small search with everything once.",
         {"budget": 60, "prune_steps": (4, 11), "keep": (0.5, 0.5), "bench_prompts": 1, "pool": 5, "draws": 4},
     ),
-    "default": Preset("Search", "Thirty seeds race for one picture, then all contenders meet on held-out prompts.", {}),
+    "default": Preset("Search", "Twenty-two seeds race for one picture, then all contenders meet on held-out prompts.", {}),
     "paper_cuts": Preset(
         "The paper's cuts", "After steps 2, 6 and 11, as for FLUX: its early estimates say more than those of embedded-f.",
         {"prune_steps": (2, 6, 11), "keep": (0.4, 0.4, 0.5)},

@@ -78,13 +78,13 @@ def test_cuts_suit_the_model_where_they_are_left_open():
         return schedule.steps, schedule.keep
 
     full = {"model": "sdxl", "prompt": "a dog"}
-    assert cuts() == ((0, 5, 7), (0.6, 0.55, 0.4))
+    assert cuts() == ((0, 5, 6), (0.75, 0.65, 0.55))
     assert cuts(**full, rewards=("clip",)) == ((2, 6, 11), (0.4, 0.4, 0.5))
     assert cuts(**full, rewards=("clip", "pickscore")) == ((4, 6, 11), (0.4, 0.5, 0.6))
     assert cuts(**full, rewards=("clip",), steps=40) == ((4, 12, 23), (0.4, 0.4, 0.5))
-    assert cuts(steps=5, noise_aware="none") == ((0, 1), (0.6, 0.22)), "cuts that meet become one"
-    assert cuts(keep=(0.3, 0.4, 0.4)) == ((0, 5, 7), (0.3, 0.4, 0.4))
-    assert cuts(prune_steps=(1, 6, 8)) == ((1, 6, 8), (0.6, 0.55, 0.4))
+    assert cuts(steps=5, noise_aware="none") == ((0, 1), (0.75, 0.3575)), "cuts that meet become one"
+    assert cuts(keep=(0.3, 0.4, 0.4)) == ((0, 5, 6), (0.3, 0.4, 0.4))
+    assert cuts(prune_steps=(1, 6, 8)) == ((1, 6, 8), (0.75, 0.65, 0.55))
 
 
 def test_a_stored_table_needs_no_models():
