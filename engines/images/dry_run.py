@@ -10,7 +10,7 @@ kernels are not seen: hence `FACTOR`."""
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,19 +117,8 @@ def measure(
                 _without_gradients(generator, towers, number, at_once, guidance)
     except (RuntimeError, NotImplementedError) as error:
         raise NotMeasured(f"The memory of {source} could not be computed ({first_line(error)}).") from error
-    network = weights_bytes(generator.network)
-    weights = {
-        "network": largest_block(generator.network) if economy.streaming else network,
-        "decoder": weights_bytes(decoder_of(generator)),
-    }
-    weights |= {t.name: weights_bytes(*t.modules) for t in towers}
-    encoding = {name: weights_bytes(module) for name, module in encoders.items()}
+    weights, encoding = _weights(generator, towers, encoders, economy, drops_text=drops_text)
     leaves = economy.encoders_leave or drops_text
-    if drops_text:
-        for tower in (t for t in towers if isinstance(t, ClipReward)):
-            text = weights_bytes(tower.model.text_model, tower.model.text_projection)
-            weights[tower.name] -= text
-            encoding[f"{tower.name}'s text"] = text
     return Footprint(
         weights=weights if leaves else weights | encoding,
         visiting=encoding if leaves else {},
@@ -139,6 +128,30 @@ def measure(
         fixed=CONTEXT if device.startswith("cuda") else 0,
         elements=by_dtype(*held, *encoders.values()),
     )
+
+
+def _weights(
+    generator: Any,
+    towers: Sequence[Any],
+    encoders: Mapping[str, nn.Module],
+    economy: Economy,
+    *,
+    drops_text: bool,
+) -> tuple[dict[str, int], dict[str, int]]:
+    """Bytes of what is held all the time, and of what only encodes the prompt."""
+    network = weights_bytes(generator.network)
+    held = {
+        "network": largest_block(generator.network) if economy.streaming else network,
+        "decoder": weights_bytes(decoder_of(generator)),
+    }
+    held |= {t.name: weights_bytes(*t.modules) for t in towers}
+    encoding = {name: weights_bytes(module) for name, module in encoders.items()}
+    if drops_text:
+        for tower in (t for t in towers if isinstance(t, ClipReward)):
+            text = weights_bytes(tower.model.text_model, tower.model.text_projection)
+            held[tower.name] -= text
+            encoding[f"{tower.name}'s text"] = text
+    return held, encoding
 
 
 def decoder_of(generator: Any) -> nn.Module:
