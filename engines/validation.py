@@ -47,7 +47,9 @@ def _explain(model: type[Params], error: ValidationError) -> list[FieldError]:
     for item in error.errors(include_url=False):
         cause = item.get("ctx", {}).get("error")
         if isinstance(cause, Refusal):
-            found.setdefault(cause.field, FieldError(cause.field, None, cause.sentence))
+            given = item["input"]
+            value = given.get(cause.field) if isinstance(given, Mapping) else given if item["loc"] else None
+            found.setdefault(cause.field, FieldError(cause.field, value, cause.sentence))
             continue
         name = str(item["loc"][0]) if item["loc"] else ""
         if item["type"] == "extra_forbidden":

@@ -91,7 +91,8 @@ class Workbench:
             try:
                 check_inputs(self.store, self.catalog.engine(engine_key), params)
             except Refusal as error:
-                raise InvalidParams([FieldError(error.field, None, error.sentence)]) from error
+                value = getattr(params, error.field, None)
+                raise InvalidParams([FieldError(error.field, value, error.sentence)]) from error
             except ArtifactNotFound as error:
                 raise InvalidParams([FieldError("", None, str(error))]) from error
 

@@ -52,8 +52,8 @@ def params_of(engine: Engine, values: Mapping[str, Any], preset: str | None = No
         return validate(engine.params, {**base, **values})
     except Refused as error:
         raise InvalidParams(error.errors) from error
-    except Refusal as error:
-        raise InvalidParams([FieldError(error.field, None, error.sentence)]) from error
+    except Refusal as error:  # of the preset's name
+        raise InvalidParams([FieldError(error.field, preset, error.sentence)]) from error
 
 
 def changes_from(engine: Engine, params: Mapping[str, Any], preset: str) -> dict[str, Any]:

@@ -99,3 +99,10 @@ def test_changes_from_a_preset(engine: Engine) -> None:
 
 def _no_file(path: Path) -> str:
     raise AssertionError(path)
+
+
+def test_a_refusal_of_the_models_own_tells_the_value() -> None:
+    reno = Catalog.load().engine("reno")
+    with pytest.raises(InvalidParams) as caught:
+        params_of(reno, {"prompt": "an astronaut"}, "default")
+    assert [(one.field, one.value) for one in caught.value.errors] == [("prompt", "an astronaut")]
