@@ -47,9 +47,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """One browser for all tests; each test has contexts of its own."""
+    """One browser for the tests of a module; each test has contexts of its own. Playwright keeps an event loop running in
+    this thread: longer than its module it would be in the way of tests that run one of their own."""
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=WAIT_MS)
