@@ -302,4 +302,5 @@ def test_words_of_a_guest_reach_others_escaped_over_the_wire(guest: Callable[...
         one.http.get("/wb/library/runs").json()["html"],
         str(other.http.get(f"/wb/library/compare?ids={run['id']}").json()["html"]),
     ):
+        assert "onerror" in text, "the words are there"
         harmless(text)

@@ -88,10 +88,13 @@ def test_cuts_suit_the_model_where_they_are_left_open():
 
 
 def test_a_stored_table_needs_no_models():
+    models = {"noise_aware": "upload", "bench_prompts": 0, "model": "sdxl", "steps": 30}
     stored = {"experiment": "replay", "table": "sha256:" + "0" * 64 + "/r.npz"}
-    validate(
-        TTSnapParams, {**stored, "noise_aware": "upload", "bench_prompts": 0, "model": "sdxl", "steps": 30}
-    )
+    assert validate(TTSnapParams, {**stored, **models}).experiment == "replay"
+    with pytest.raises(Refused):
+        validate(TTSnapParams, {**stored, **models, "table": ""})
+    with pytest.raises(Refused):
+        validate(TTSnapParams, {**models, "experiment": "search"})
 
 
 def lab() -> Lab:
