@@ -85,7 +85,10 @@ class Database:
         try:
             self._reader = create_engine(self.url, **(_SQLITE_POOL if self.is_sqlite else _SERVER_POOL))
         except (NoSuchModuleError, ModuleNotFoundError) as error:
-            raise StorageError(f"The driver of {self.url.drivername} databases is not installed.") from error
+            raise StorageError(
+                f"The driver of {self.url.drivername} databases is not installed. For PostgreSQL install the extra [postgres] "
+                "and write postgresql+psycopg:// in the address."
+            ) from error
         if self.is_sqlite:
             event.listen(self._reader, "connect", _set_up_sqlite)
             event.listen(self._reader, "begin", _begin_sqlite)

@@ -109,6 +109,7 @@ def test_a_recorder_waits_for_a_server_that_restarts(open_store, make_run, postg
 
 
 def test_a_server_that_never_answered_is_told_at_once(tmp_path) -> None:
+    pytest.importorskip("psycopg", reason="no psycopg here: install the extra [postgres]")
     absent = Database(f"postgresql+psycopg://tests:secret@/postgres?host={tmp_path}")
     with pytest.raises(StorageError, match="The database postgres answered: connection") as caught:
         absent.read(lambda connection: None)
